@@ -1,0 +1,73 @@
+"""Errors in the shape of OpenAI's API: {"error": {"message", "type", "param", "code"}}.
+
+Source: https://platform.openai.com/docs/guides/error-codes/api-errors and the `Error` schema of openai/openai-openapi.
+"""
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class ApiError:
+    """One kind of refusal, as the client sees it.
+
+    `retry_after` is in seconds and goes into the Retry-After header (RFC 9110, section 10.2.3).
+    """
+
+    status: int
+    code: str
+    message: str
+    type: str = "invalid_request_error"
+    param: str | None = None
+    retry_after: int | None = None
+
+    def body(self) -> bytes:
+        """The JSON body."""
+        error = {"message": self.message, "type": self.type, "param": self.param, "code": self.code}
+        return json.dumps({"error": error}, separators=(",", ":")).encode()
+
+
+MISSING_KEY: Final = ApiError(
+    401,
+    "missing_api_key",
+    "No API key given. Send it as 'Authorization: Bearer KEY' or as 'x-api-key: KEY'.",
+    type="authentication_error",
+)
+INVALID_KEY: Final = ApiError(
+    401,
+    "invalid_api_key",
+    "The API key is not known here. It may be mistyped, expired or revoked; ask the tenant's owner.",
+    type="authentication_error",
+)
+INVALID_JSON: Final = ApiError(400, "invalid_json", "The request body is not a JSON object.")
+NO_MODEL: Final = ApiError(
+    400, "missing_model", "The request body names no model. Set 'model'; GET /v1/models lists them.", param="model"
+)
+MODEL_NOT_FOUND: Final = ApiError(
+    404,
+    "model_not_found",
+    "This key can use no model of that name. GET /v1/models lists the models that it can use.",
+    param="model",
+)
+MODEL_UNAVAILABLE: Final = ApiError(
+    503,
+    "model_unavailable",
+    "The model is known but no pod of it is ready. Try again later.",
+    type="server_error",
+    param="model",
+    retry_after=5,
+)
+NOT_FOUND: Final = ApiError(404, "not_found", "There is nothing at this path.")
+QUEUE_FULL: Final = ApiError(
+    429, "queue_full", "Too many requests wait for this model. Try again later.", type="rate_limit_error", retry_after=1
+)
+UNTRUSTED_CALLER: Final = ApiError(
+    403, "untrusted_caller", "Requests reach an engine only through the router.", type="permission_error"
+)
+ENGINE_FAILED: Final = ApiError(
+    502, "engine_failed", "The engine failed while it answered.", type="server_error", retry_after=1
+)
+DRAINING: Final = ApiError(
+    503, "draining", "This pod is shutting down. Try again: another one answers.", type="server_error", retry_after=1
+)

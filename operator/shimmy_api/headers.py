@@ -1,0 +1,28 @@
+"""HTTP headers between client, router and engine runner. Names are lower case, as HTTP/2 sends them.
+
+Every header that starts with PREFIX is removed from requests that come from outside before anything reads it.
+"""
+
+from typing import Final
+
+PREFIX: Final = "x-shimmy-"
+
+REQUEST_ID: Final = "x-request-id"
+"""Made by Envoy, always; joins the access log with the usage journal."""
+
+# Router to runner
+TENANT: Final = "x-shimmy-tenant"
+KEY_ID: Final = "x-shimmy-key-id"
+MODEL: Final = "x-shimmy-model"
+"""To the runner: metadata.name of the ShimmyModel asked for. In an answer: of the model that served it."""
+ENGINE_TOKEN: Final = "x-shimmy-engine-token"  # noqa: S105 - a header's name
+
+# Runner to router: headers of a JSON answer, trailers of a stream
+PROMPT_TOKENS: Final = "x-shimmy-prompt-tokens"
+COMPLETION_TOKENS: Final = "x-shimmy-completion-tokens"
+
+# Runner to client
+POD: Final = "x-shimmy-pod"
+"""Name of the pod that answered."""
+QUEUE_SECONDS: Final = "x-shimmy-queue-seconds"
+"""Seconds, with three decimals, that the request waited for its turn in the runner."""

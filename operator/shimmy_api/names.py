@@ -1,0 +1,106 @@
+"""Every name that two components must agree on: group, labels, annotations, object names, ports.
+
+Object names that are put together from user-given names stay within Kubernetes' limit of 63 characters for DNS
+labels (RFC 1123) by replacing their tail with a digest, so that the same input always gives the same name.
+"""
+
+import hashlib
+from typing import Final
+
+GROUP: Final = "shimmy.dev"
+VERSION: Final = "v1alpha1"
+API_VERSION: Final = f"{GROUP}/{VERSION}"
+
+FIELD_MANAGER: Final = "shimmy-operator"
+"""Server-side apply field manager of everything that the operator writes."""
+
+PART_OF: Final = "shimmy"
+ENGINE: Final = "engine"
+FETCH: Final = "fetch"
+
+LABEL_NAME: Final = "app.kubernetes.io/name"
+LABEL_INSTANCE: Final = "app.kubernetes.io/instance"
+LABEL_COMPONENT: Final = "app.kubernetes.io/component"
+LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
+LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
+
+LABEL_TENANT: Final = f"{GROUP}/tenant"
+"""On a tenant's Namespace and on everything made for it. A Namespace that carries it naming a tenant is that tenant's."""
+LABEL_MODEL: Final = f"{GROUP}/model"
+LABEL_INSTANCE_OF: Final = f"{GROUP}/instance"
+LABEL_KEYS: Final = f"{GROUP}/keys"
+"""On the Secrets in the router's namespace that mirror a tenant's keys; the value is the tenant's name."""
+LABEL_ROUTER: Final = f"{GROUP}/router"
+"""On the router's pods, value "true": what the engines' NetworkPolicy lets in."""
+
+ANNOTATION_SPEC_DIGEST: Final = f"{GROUP}/spec-digest"
+
+ENGINE_PORT: Final = 8080
+"""HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
+ENGINE_PORT_NAME: Final = "http"
+
+SECRET_TYPE_KEY: Final = f"{GROUP}/api-key"
+"""Type of a Secret that holds one API key under data.key."""
+SECRET_TYPE_KEYS: Final = f"{GROUP}/tenant-keys"
+"""Type of the mirrored Secret: data.engineToken and one data entry `key.<name>` per key of the tenant."""
+ENGINE_TOKEN_SECRET: Final = "shimmy-engine-token"  # noqa: S105 - the name of a Secret, not a secret
+"""Secret in a tenant's namespace that holds under data.token what the router shows to the tenant's engines."""
+
+KEY_PREFIX: Final = "sk-shimmy"
+"""An API key is `sk-shimmy-<id>-<secret>`: the id (8 characters of [a-z0-9]) may be logged, the secret never."""
+KEY_PATTERN: Final = rf"{KEY_PREFIX}-[a-z0-9]{{8}}-[A-Za-z0-9_]{{32,64}}"
+
+MAX_LABEL: Final = 63
+_DIGEST_LENGTH: Final = 8
+
+
+def bounded(*parts: str, limit: int = MAX_LABEL) -> str:
+    """Join name parts with "-" into a DNS label of at most `limit` characters.
+
+    A longer result keeps its head and ends in a digest of the whole, so that two long inputs do not collide.
+    """
+    name = "-".join(parts)
+    if len(name) <= limit:
+        return name
+    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
+    return f"{name[: limit - _DIGEST_LENGTH - 1].rstrip('-')}-{digest}"
+
+
+def tenant_namespace(tenant: str) -> str:
+    """Default namespace of a tenant."""
+    return bounded("shimmy", tenant)
+
+
+def key_secret(key: str) -> str:
+    """Secret in the tenant's namespace that holds the API key of this name under data.key."""
+    return bounded("shimmy-key", key)
+
+
+def mirrored_keys_secret(tenant: str) -> str:
+    """Secret in the router's namespace that holds all keys of a tenant."""
+    return bounded("shimmy-keys", tenant)
+
+
+def serving(instance: str, model: str) -> str:
+    """Deployment and headless Service of one model of one instance."""
+    return bounded(instance, model, limit=52)  # leaves room for the pod-template and pod suffixes
+
+
+def model_volume(model: str) -> str:
+    """PersistentVolumeClaim that holds a fetched model's file."""
+    return bounded("shimmy-model", model)
+
+
+def fetch_job(model: str, spec_digest: str) -> str:
+    """Job that fetches or checks the file of a model, one per content of its spec."""
+    return bounded("shimmy-fetch", model, spec_digest[:_DIGEST_LENGTH], limit=52)
+
+
+def selector_labels(instance: str, model: str) -> dict[str, str]:
+    """Labels that select the engine pods of one model of one instance. They never change: selectors are immutable."""
+    return {
+        LABEL_PART_OF: PART_OF,
+        LABEL_COMPONENT: ENGINE,
+        LABEL_INSTANCE_OF: bounded(instance),
+        LABEL_MODEL: bounded(model),
+    }

@@ -1,0 +1,1 @@
+"""Runs one Shimmy process and makes it a well-behaved server."""

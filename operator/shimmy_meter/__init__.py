@@ -1,0 +1,1 @@
+"""The ledger of usage; its wire format is in shimmy_api.usage."""

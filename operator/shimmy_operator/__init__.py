@@ -1,0 +1,1 @@
+"""Control plane: turns shimmy.dev objects into Kubernetes objects."""

@@ -1,0 +1,1 @@
+"""The agent beside Envoy: turns the fleet's objects and endpoints into xDS."""
