@@ -42,7 +42,10 @@ INVALID_KEY: Final = ApiError(
 )
 INVALID_JSON: Final = ApiError(400, "invalid_json", "The request body is not a JSON object.")
 NO_MODEL: Final = ApiError(
-    400, "missing_model", "The request body names no model. Set 'model'; GET /v1/models lists them.", param="model"
+    400,
+    "missing_model",
+    "The request body names no model. Set 'model'; GET /v1/models lists them.",
+    param="model",
 )
 MODEL_NOT_FOUND: Final = ApiError(
     404,
@@ -60,7 +63,11 @@ MODEL_UNAVAILABLE: Final = ApiError(
 )
 NOT_FOUND: Final = ApiError(404, "not_found", "There is nothing at this path.")
 QUEUE_FULL: Final = ApiError(
-    429, "queue_full", "Too many requests wait for this model. Try again later.", type="rate_limit_error", retry_after=1
+    429,
+    "queue_full",
+    "Too many requests wait for this model. Try again later.",
+    type="rate_limit_error",
+    retry_after=1,
 )
 UNTRUSTED_CALLER: Final = ApiError(
     403, "untrusted_caller", "Requests reach an engine only through the router.", type="permission_error"
@@ -69,5 +76,9 @@ ENGINE_FAILED: Final = ApiError(
     502, "engine_failed", "The engine failed while it answered.", type="server_error", retry_after=1
 )
 DRAINING: Final = ApiError(
-    503, "draining", "This pod is shutting down. Try again: another one answers.", type="server_error", retry_after=1
+    503,
+    "draining",
+    "This pod is shutting down. Try again: another one answers.",
+    type="server_error",
+    retry_after=1,
 )

@@ -1,0 +1,1 @@
+"""Tools for developing the Shimmy operator: development clusters, binaries, images, generators."""

@@ -1,0 +1,141 @@
+"""ShimmyInstance: a pool of engine pods that serves models."""
+
+from enum import StrEnum
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from shimmy_api.base import ApiModel
+from shimmy_api.conditions import Conditions
+from shimmy_api.fields import DnsSubdomain, Quantity, ResourceName, list_map, list_set
+
+Flavor = Literal["llama", "airframe"]
+"""Line of Shimmy: llama is 1.8 on llama.cpp (CPU, CUDA), airframe is 2.x on Vulkan."""
+
+
+class EngineResources(ApiModel):
+    """What each engine pod requests of its node."""
+
+    cpu: Quantity = "2"
+    """CPU in cores, requested and limited: below 2, health checks stall while a model loads."""
+    memory: Quantity | None = None
+    """Memory, requested and limited; computed from the model's size if absent."""
+
+
+class Engine(ApiModel):
+    """The server that runs the models."""
+
+    flavor: Flavor = "llama"
+    """llama (Shimmy 1.8 on llama.cpp: CPU and CUDA) or airframe (Shimmy 2.x: GPUs by Vulkan)."""
+    image: Annotated[str | None, Field(min_length=1, max_length=512)] = None
+    """Image to run instead of the operator's own for this flavor."""
+    resources: EngineResources = EngineResources()
+    """Requests and limits of each pod."""
+
+
+class Gpu(ApiModel):
+    """GPUs of each engine pod."""
+
+    count: Annotated[int, Field(ge=1, le=64)] = 1
+    """GPUs per pod."""
+    resource_name: ResourceName = "nvidia.com/gpu"
+    """Extended resource that the node's device plugin advertises."""
+
+
+class Toleration(ApiModel):
+    """A taint that the pods tolerate, as in a pod's spec."""
+
+    key: Annotated[str | None, Field(max_length=316)] = None
+    operator: Literal["Exists", "Equal"] = "Equal"
+    value: Annotated[str | None, Field(max_length=63)] = None
+    effect: Literal["NoSchedule", "PreferNoSchedule", "NoExecute"] | None = None
+    toleration_seconds: int | None = None
+
+
+class Scheduling(ApiModel):
+    """Which nodes the pods may run on."""
+
+    node_selector: dict[str, str] = Field(default_factory=dict, max_length=32)
+    """Labels that a node must have."""
+    tolerations: Annotated[tuple[Toleration, ...], Field(max_length=32)] = ()
+    """Taints that the pods tolerate."""
+    runtime_class_name: DnsSubdomain | None = None
+    """RuntimeClass of the pods, such as nvidia."""
+
+
+class Routing(ApiModel):
+    """How requests reach the pods."""
+
+    queue_depth: Annotated[int, Field(ge=0, le=1024)] = 16
+    """Requests that may wait in one pod while another one runs there; the next one gets 429."""
+    timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
+    """Longest time of one request, waiting included."""
+
+
+class Rollout(ApiModel):
+    """How pods are replaced."""
+
+    drain_seconds: Annotated[int, Field(ge=10, le=3600)] = 60
+    """Time in which a pod that must go may finish what it runs."""
+
+
+class ShimmyInstanceSpec(ApiModel):
+    """A pool of engine pods."""
+
+    models: Annotated[tuple[DnsSubdomain, ...], Field(min_length=1, max_length=64, json_schema_extra=list_set())]
+    """Names of ShimmyModels of this namespace; each gets pods of its own."""
+    replicas: Annotated[int, Field(ge=0, le=1000)] = 1
+    """Pods per model."""
+    engine: Engine = Engine()
+    """The server that runs the models."""
+    gpu: Gpu | None = None
+    """GPUs of each pod; none if absent."""
+    scheduling: Scheduling = Scheduling()
+    """Which nodes the pods may run on."""
+    routing: Routing = Routing()
+    """How requests reach the pods."""
+    rollout: Rollout = Rollout()
+    """How pods are replaced."""
+
+
+class ModelState(StrEnum):
+    """State of one model of an instance, from worst to best."""
+
+    FAILED = "Failed"
+    """Pods do not become ready; the message says why."""
+    WAITING = "Waiting"
+    """The model is not there or not checked yet."""
+    AT_ZERO = "AtZero"
+    """No pod is wanted."""
+    LOADING = "Loading"
+    """Pods are starting."""
+    DEGRADED = "Degraded"
+    """Fewer pods are ready than wanted."""
+    READY = "Ready"
+
+
+class ServedModel(ApiModel):
+    """How one model of the instance is doing."""
+
+    name: str
+    state: ModelState
+    replicas: Annotated[int, Field(ge=0)] = 0
+    ready_replicas: Annotated[int, Field(ge=0)] = 0
+    message: str = ""
+    """What is the matter, empty if nothing is."""
+
+
+class ShimmyInstanceStatus(ApiModel):
+    """What the operator sees."""
+
+    observed_generation: int | None = None
+    endpoint: str | None = None
+    """Base URL of the OpenAI API inside the cluster."""
+    replicas: Annotated[int, Field(ge=0)] = 0
+    """Pods per model that exist: the least of any model."""
+    ready_replicas: Annotated[int, Field(ge=0)] = 0
+    """Ready pods of all models."""
+    selector: str | None = None
+    """Label selector of all pods of the instance, for the scale subresource."""
+    models: Annotated[tuple[ServedModel, ...], Field(json_schema_extra=list_map("name"))] = ()
+    conditions: Conditions = ()

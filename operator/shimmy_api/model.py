@@ -1,0 +1,94 @@
+"""ShimmyModel: a model file that is known, checked and ready to be served."""
+
+from typing import Annotated
+
+from pydantic import ConfigDict, Field
+
+from shimmy_api.base import ApiModel
+from shimmy_api.conditions import Conditions
+from shimmy_api.fields import DnsSubdomain, ModelAlias, Quantity, Sha256, cel, list_set, validations
+
+_SOURCE = r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+|https?://[^\s/?#@]+/[^\s]+)$"
+
+
+class Gguf(ApiModel):
+    """A GGUF file, which engines load as it is."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "!self.source.startsWith('http') || has(self.sha256)",
+                "sha256 is required for a file that is fetched over the network",
+            ),
+            cel(
+                "!self.source.contains('/../') && !self.source.contains('/./') && !self.source.endsWith('/..')",
+                "source must not contain the path elements . and ..",
+            ),
+        )
+    )
+
+    source: Annotated[str, Field(max_length=2048, pattern=_SOURCE)]
+    """Where the file is: `pvc://CLAIM/PATH` names a file on a PersistentVolumeClaim of this namespace, which is
+    mounted read-only; `https://…` or `http://…` is fetched once onto a volume of the model's own.
+
+    Credentials do not belong into the URL.
+    """
+    sha256: Sha256 | None = None
+    """Digest that the file must have, 64 lower-case hexadecimal digits."""
+
+
+class Backend(ApiModel):
+    """What the model is made of. Exactly one member is set."""
+
+    gguf: Gguf
+
+
+class ModelStorage(ApiModel):
+    """The volume for a model that is fetched."""
+
+    size: Quantity = "10Gi"
+    """Space to request; more than the file's size."""
+    storage_class_name: DnsSubdomain | None = None
+    """StorageClass; the cluster's default if absent."""
+
+
+class ShimmyModelSpec(ApiModel):
+    """A model as its tenant describes it."""
+
+    backend: Backend
+    """Where the model's weights come from."""
+    context_length: Annotated[int | None, Field(ge=64, le=4_194_304)] = None
+    """Tokens of prompt and answer together; what the file says if absent."""
+    aliases: Annotated[tuple[ModelAlias, ...], Field(max_length=16, json_schema_extra=list_set())] = ()
+    """Other names under which clients may ask for the model. When two models claim one alias, the older one has it."""
+    storage: ModelStorage = ModelStorage()
+    """Volume for a model that is fetched over the network."""
+
+
+class Artifact(ApiModel):
+    """The checked file."""
+
+    spec_digest: str
+    """Digest of the parts of the spec that this file was checked for."""
+    claim_name: str
+    """PersistentVolumeClaim that holds the file."""
+    path: str
+    """Path of the file on that volume."""
+    sha256: Sha256
+    size_bytes: Annotated[int, Field(ge=0)]
+    architecture: str
+    """GGUF's general.architecture, such as llama."""
+    quantization: str
+    """Type of most of the weights, such as Q4_1."""
+    context_length: Annotated[int, Field(ge=0)]
+    """Tokens that the model was trained for, as the file says."""
+    parameters: Annotated[int, Field(ge=0)]
+    """Number of weights."""
+
+
+class ShimmyModelStatus(ApiModel):
+    """What the operator knows about the model."""
+
+    observed_generation: int | None = None
+    artifact: Artifact | None = None
+    conditions: Conditions = ()
