@@ -25,7 +25,7 @@ LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
 LABEL_MANAGED_BY: Final = "app.kubernetes.io/managed-by"
 
 LABEL_TENANT: Final = f"{GROUP}/tenant"
-"""On a tenant's Namespace and on everything made for it. A Namespace that carries it naming a tenant is that tenant's."""
+"""On a tenant's Namespace and on everything made for it; a Namespace belongs to the tenant that it names."""
 LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_INSTANCE_OF: Final = f"{GROUP}/instance"
 LABEL_KEYS: Final = f"{GROUP}/keys"

@@ -61,7 +61,8 @@ class ShimmyTenantSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             cel(
-                "has(self.namespace) == has(oldSelf.namespace) && (!has(self.namespace) || self.namespace == oldSelf.namespace)",
+                "has(self.namespace) == has(oldSelf.namespace)"
+                " && (!has(self.namespace) || self.namespace == oldSelf.namespace)",
                 "namespace is immutable; delete the tenant and create it anew to move it",
             )
         )
@@ -70,7 +71,7 @@ class ShimmyTenantSpec(ApiModel):
     namespace: DnsLabel | None = None
     """Namespace of the tenant, made by the operator; `shimmy-<name>` if absent. Immutable.
 
-    A namespace that already exists is taken over only if it carries the label shimmy.dev/tenant with this tenant's name.
+    A namespace that already exists is taken over only if its label shimmy.dev/tenant names this tenant.
     """
     quota: Quota = Quota()
     """Upper bounds of what the tenant may request."""
