@@ -1,0 +1,3 @@
+module shimmy.dev/hack/pod-network
+
+go 1.24

@@ -1,0 +1,3 @@
+module shimmy.dev/hack/tools
+
+go 1.24
