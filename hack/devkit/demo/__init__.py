@@ -1,0 +1,1 @@
+"""The demo: a fleet from nothing to a chat answer, on real parts."""

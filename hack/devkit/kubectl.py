@@ -1,0 +1,120 @@
+"""kubectl against one development cluster."""
+
+import json
+import re
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any, TypeVar
+
+from devkit.binaries import ensure
+
+T = TypeVar("T")
+
+POLL_SECONDS = 0.5
+
+
+class KubectlError(Exception):
+    """kubectl refused; the message is its own."""
+
+
+class NotYetError(Exception):
+    """A condition did not become true in time; the message says what was seen last."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kubectl:
+    """Runs kubectl with the kubeconfig of one cluster."""
+
+    kubeconfig: Path
+
+    def run(self, *arguments: str, stdin: str | None = None, file: IO[bytes] | None = None, timeout: int = 300) -> str:
+        """Run kubectl and return what it prints; `stdin` is a text, `file` an open file, that it reads.
+
+        Raises:
+            KubectlError: kubectl ended with an error.
+        """
+        source: dict[str, Any] = {"stdin": file} if file else {"input": (stdin or "").encode()}
+        result: subprocess.CompletedProcess[bytes] = subprocess.run(
+            self.command(*arguments), capture_output=True, timeout=timeout, check=False, **source
+        )
+        if result.returncode:
+            raise KubectlError(f"kubectl {' '.join(arguments)}: {result.stderr.decode().strip()}")
+        return result.stdout.decode()
+
+    def command(self, *arguments: str) -> list[str]:
+        """The command line."""
+        return [str(ensure("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
+
+    def apply(self, manifest: str) -> None:
+        """Apply a manifest of one or more YAML documents, server-side."""
+        self.run("apply", "--server-side", "--force-conflicts", "-f", "-", stdin=manifest)
+
+    def get(self, kind: str, name: str, namespace: str = "") -> dict[str, Any] | None:
+        """One object, or None where there is none."""
+        scope = ["-n", namespace] if namespace else []
+        text = self.run("get", kind, name, *scope, "-o", "json", "--ignore-not-found")
+        return dict(json.loads(text)) if text else None
+
+    def list(self, kind: str, namespace: str = "", selector: str = "") -> list[dict[str, Any]]:
+        """The objects of a kind, in one namespace or in all."""
+        scope = ["-n", namespace] if namespace else ["-A"]
+        text = self.run("get", kind, *scope, "-l", selector, "-o", "json")
+        return list(json.loads(text)["items"])
+
+    def wait_ready(self, kind: str, name: str, namespace: str = "", *, seconds: float = 180) -> dict[str, Any]:
+        """Wait for the Ready condition of an object's current generation.
+
+        Raises:
+            NotYetError: the time is over; the message carries the condition.
+        """
+
+        def ready() -> tuple[dict[str, Any] | None, str]:
+            found = self.get(kind, name, namespace)
+            condition = ready_condition(found)
+            return (found if condition.get("status") == "True" else None), f"Ready: {condition or 'no condition'}"
+
+        return wait_for(ready, f"{kind} {name}", seconds=seconds)
+
+    @contextmanager
+    def port_forward(self, target: str, port: int, namespace: str) -> Iterator[int]:
+        """Forward a free local port to a Service's or pod's port while the context lasts."""
+        command = self.command("port-forward", "-n", namespace, target, f":{port}", "--address", "127.0.0.1")
+        with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+            try:
+                assert process.stdout  # noqa: S101 - a pipe was asked for
+                line = process.stdout.readline()
+                match = re.search(r"127\.0\.0\.1:(\d+)", line)
+                if not match:
+                    raise KubectlError(f"kubectl port-forward {target}: {line.strip() or 'ended at once'}")
+                yield int(match.group(1))
+            finally:
+                process.terminate()
+
+
+def ready_condition(found: dict[str, Any] | None) -> dict[str, Any]:
+    """The Ready condition of an object, where it is of the object's current generation; else empty."""
+    if not found:
+        return {}
+    generation = found["metadata"].get("generation")
+    conditions = found.get("status", {}).get("conditions", [])
+    return next((c for c in conditions if c["type"] == "Ready" and c.get("observedGeneration") == generation), {})
+
+
+def wait_for(check: Callable[[], tuple[T | None, str]], what: str, *, seconds: float) -> T:
+    """Poll until `check` gives a value; its second member says what was seen.
+
+    Raises:
+        NotYetError: the time is over.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        value, seen = check()
+        if value is not None:
+            return value
+        if time.monotonic() > deadline:
+            raise NotYetError(f"{what}: not ready within {seconds:g} s; {seen}")
+        time.sleep(POLL_SECONDS)
