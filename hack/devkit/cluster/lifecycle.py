@@ -1,0 +1,148 @@
+"""Starts and stops development clusters: one path for all three profiles."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Final
+
+import yaml
+
+from devkit import binaries, ports
+from devkit.cluster import audit_policy, control_plane, simulated
+from devkit.cluster.cluster import ADMINISTRATOR, Cluster, ClusterError
+from devkit.cluster.removal import locked, remove
+from devkit.cluster.state import Profile, State, kubeconfig
+from devkit.paths import clusters
+from devkit.pki import Authority, service_account_key
+from devkit.processes import record
+from devkit.waiting import until
+
+_SERVICE_RANGE: Final = "10.96.0.0/16"
+_POD_RANGE: Final = "10.244.0.0/16"
+_CONTROLLER_SECONDS: Final = 60
+_PORT_NAMES: Final = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
+
+
+def start(
+    profile: Profile,
+    name: str,
+    state_dir: Path | None = None,
+    *,
+    durable: bool = False,
+    nodes: int | None = None,
+    gpus: int = 8,
+    owned: bool = False,
+) -> Cluster:
+    """Start the cluster `name`, or return it where it runs already with this profile.
+
+    Args:
+        profile: `api`: etcd and API server; `cluster`: controllers, scheduler and simulated nodes too.
+        name: also the end of its kube context.
+        state_dir: its folder; by default one in the user's cache, where hack/cluster finds it.
+        durable: let etcd wait for the disk.
+        nodes: simulated nodes; by default 2 in the profile `cluster` and none in the others.
+        gpus: of nvidia.com/gpu on each simulated node.
+        owned: the cluster ends with this process: the next start removes it if this process did not.
+
+    Raises:
+        ClusterError: it runs with another profile, or a part of it does not start.
+        binaries.BinaryError: a program is missing and cannot be built.
+    """
+    folder = state_dir or clusters() / name
+    with locked(folder):
+        remove_orphans()
+        old = State.read(folder)
+        if old is not None and Cluster(folder, old).alive():
+            if old.profile != profile:
+                raise ClusterError(
+                    f"cluster {name} runs with profile {old.profile}; stop it first: hack/cluster down {name}"
+                )
+            return Cluster(folder, old)
+        remove(folder)
+        state = State(
+            name=name,
+            profile=profile,
+            host="127.0.0.1",
+            ports=dict(zip(_PORT_NAMES, ports.free(len(_PORT_NAMES)), strict=True)),
+            service_range=_SERVICE_RANGE,
+            pod_range=_POD_RANGE,
+            durable=durable,
+            nodes=(2 if profile == "cluster" else 0) if nodes is None else nodes,
+            gpus=gpus,
+            owner=record("owner", os.getpid()) if owned else None,
+        )
+        cluster = Cluster(folder, state)
+        try:
+            _start(cluster)
+        except BaseException:
+            cluster.processes.stop_all(at_once=True)
+            raise
+        return cluster
+
+
+def running() -> list[Cluster]:
+    """Every cluster in the user's cache, whether it runs or was left over."""
+    folders = sorted(clusters().glob("*/")) if clusters().is_dir() else []
+    states = ((folder, State.read(folder)) for folder in folders)
+    return [Cluster(folder, state) for folder, state in states if state]
+
+
+def remove_orphans() -> None:
+    """Remove every cluster whose owner has ended without removing it."""
+    for cluster in running():
+        if cluster.state.owner and not cluster.state.owner.alive():
+            say(f"removing {cluster.name}: the process that started it has ended")
+            remove(cluster.folder)
+
+
+def say(text: str) -> None:
+    """Tell a person what happens."""
+    print(f"cluster: {text}", file=sys.stderr, flush=True)
+
+
+def _start(cluster: Cluster) -> None:
+    state, layout = cluster.state, cluster.layout
+    for name in ("etcd", "kube-apiserver", "kubectl"):  # may build for minutes: before anything runs
+        binaries.ensure(name)
+    state.write(cluster.folder)
+    _write_files(cluster)
+    cluster.processes.start("etcd", [str(binaries.ensure("etcd")), *control_plane.etcd(state, layout)])
+    cluster.start_apiserver()
+    if state.profile == "api":
+        return
+    _start_controllers(cluster)
+    if state.nodes:
+        simulated.start(cluster)
+
+
+def _write_files(cluster: Cluster) -> None:
+    """Keys, certificates, kubeconfigs and the audit policy."""
+    layout, state = cluster.layout, cluster.state
+    layout.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
+    authority = Authority(layout.pki, "ca")
+    authority.server("etcd", ["127.0.0.1", "localhost"])
+    authority.server("kube-apiserver", control_plane.server_hosts(state))
+    authority.client("kubelet-client", "kube-apiserver-kubelet-client", ["system:masters"])
+    Authority(layout.pki, "front-proxy-ca").client("front-proxy-client", "front-proxy-client")
+    service_account_key(Path(layout.key("service-account")))
+    administrator = authority.client(ADMINISTRATOR, ADMINISTRATOR, ["system:masters"])
+    layout.kubeconfig.touch(mode=0o600)
+    layout.kubeconfig.write_text(
+        kubeconfig(state.context, state.server, authority.files.certificate, administrator), encoding="utf-8"
+    )
+    layout.audit_policy.write_text(yaml.safe_dump(audit_policy.POLICY, sort_keys=False), encoding="utf-8")
+
+
+def _start_controllers(cluster: Cluster) -> None:
+    """Start the controllers and the scheduler, and wait until namespaces get their ServiceAccount."""
+    commands = {
+        "kube-controller-manager": control_plane.controller_manager,
+        "kube-scheduler": control_plane.scheduler,
+    }
+    for name, arguments in commands.items():
+        cluster.credentials(f"system:{name}").rename(cluster.layout.user_config(name))
+        program = str(binaries.ensure(name))
+        cluster.processes.start(name, [program, *arguments(cluster.state, cluster.layout)])
+    client = cluster.client
+    account = "/api/v1/namespaces/default/serviceaccounts/default"
+    until(lambda: client.find(account), "the controllers work", seconds=_CONTROLLER_SECONDS)

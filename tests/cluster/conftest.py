@@ -1,0 +1,1 @@
+from devkit.testing import simulated_cluster as simulated_cluster
