@@ -7,13 +7,13 @@ its environment, which its children inherit: so they too are found, and those wh
 
 import json
 import os
+import select
 import signal
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Final
-
-from devkit.waiting import until
 
 _BOOT_ID: Final = Path("/proc/sys/kernel/random/boot_id")
 _KILL_AFTER_SECONDS: Final = 10
@@ -153,37 +153,34 @@ def marked(folder: Path) -> list[Record]:
 
 
 def end(known: Record, *, at_once: bool = False) -> None:
-    """End the recorded process, if it is still that one.
+    """End the recorded process, if it is still that one, and wait until its last thread has gone.
 
     Raises:
         TimeoutError: it survived SIGKILL for ten seconds.
     """
-    if not at_once and _signal(known, signal.SIGTERM):
-        try:
-            until(lambda: not known.alive(), f"{known.name} ends", seconds=_KILL_AFTER_SECONDS)
-        except TimeoutError:
-            pass
-        else:
-            return
-    if _signal(known, signal.SIGKILL):
-        until(lambda: not known.alive(), f"{known.name} ends when killed", seconds=_KILL_AFTER_SECONDS)
-
-
-def _signal(known: Record, number: signal.Signals) -> bool:
-    """Whether the process was there to be signalled. A pidfd cannot come to mean another process."""
     try:
         descriptor = os.pidfd_open(known.pid)
     except ProcessLookupError:
-        return False
+        return
     try:
+        # From here on the descriptor means this process, whatever becomes of its id.
         if not known.alive():
-            return False
-        signal.pidfd_send_signal(descriptor, number)
-    except ProcessLookupError:
-        return False
+            return
+        for number in (signal.SIGKILL,) if at_once else (signal.SIGTERM, signal.SIGKILL):
+            if _ended_by(descriptor, number):
+                _reap(known.pid)
+                return
     finally:
         os.close(descriptor)
-    return True
+    raise TimeoutError(f"{known.name}: process {known.pid} does not end")
+
+
+def _ended_by(descriptor: int, number: signal.Signals) -> bool:
+    with suppress(ProcessLookupError):
+        signal.pidfd_send_signal(descriptor, number)
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(_KILL_AFTER_SECONDS * 1000))
 
 
 def _reap(pid: int) -> None:

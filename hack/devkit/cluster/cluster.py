@@ -76,8 +76,7 @@ class Cluster:
     @property
     def client(self) -> Client:
         """Requests as the administrator."""
-        pair = Pair(Path(self.layout.certificate(ADMINISTRATOR)), Path(self.layout.key(ADMINISTRATOR)))
-        return Client(self.server, tls(Path(self.layout.certificate("ca")), pair))
+        return self._client(Pair(Path(self.layout.certificate(ADMINISTRATOR)), Path(self.layout.key(ADMINISTRATOR))))
 
     def alive(self) -> bool:
         """Whether its API server runs."""
@@ -90,12 +89,15 @@ class Cluster:
         A ServiceAccount is the user `system:serviceaccount:NAMESPACE:NAME` in the groups `system:serviceaccounts` and
         `system:serviceaccounts:NAMESPACE`.
         """
-        name = user.replace(":", "-").replace("/", "-")
-        pair = Authority(self.layout.pki, "ca").client(name, user, groups)
-        path = self.folder / f"{name}.kubeconfig"
+        pair = self._pair(user, groups)
+        path = self.folder / f"{pair.certificate.stem}.kubeconfig"
         path.touch(mode=0o600)
         path.write_text(kubeconfig(self.context, self.server, Path(self.layout.certificate("ca")), pair), "utf-8")
         return path
+
+    def user_client(self, user: str, groups: Sequence[str] = ()) -> Client:
+        """Requests as `user` in `groups`; see `credentials`."""
+        return self._client(self._pair(user, groups))
 
     def kubectl(self, *arguments: str, standard_input: str | None = None) -> str:
         """What kubectl prints, run as the administrator.
@@ -140,6 +142,12 @@ class Cluster:
             until(answer, "the API server is ready", seconds=_READY_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"{error}; the end of its log:\n{self.processes.tail(name)}") from error
+
+    def _client(self, pair: Pair) -> Client:
+        return Client(self.server, tls(Path(self.layout.certificate("ca")), pair))
+
+    def _pair(self, user: str, groups: Sequence[str]) -> Pair:
+        return Authority(self.layout.pki, "ca").client(user.replace(":", "-").replace("/", "-"), user, groups)
 
     def stop(self) -> None:
         """End every process and remove the folder."""
