@@ -1,1 +1,1 @@
-"""Runs one Shimmy process and makes it a well-behaved server."""
+"""Owns one Shimmy process: starts it, knows when it is ready, passes it one request at a time, counts, drains."""

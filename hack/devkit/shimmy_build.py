@@ -1,0 +1,173 @@
+"""Builds the two lines of Shimmy from crates.io into the user's cache.
+
+- `shimmy-llama`: Shimmy 1.8.1 with llama.cpp. llama.cpp compiles for the very CPU that it is built on unless it is
+  told otherwise, so on x86-64 the build names a baseline: x86-64-v3 (AVX2, FMA, BMI2, F16C: Intel since Haswell,
+  AMD since Zen). CUDA is a cargo feature: SHIMMY_LLAMA_FEATURES=llama-cuda.
+- `shimmy-airframe`: Shimmy 2.6.5 (wgpu/Vulkan) with one patched dependency, see hack/patches/dzero-budget.patch.
+
+A binary's name in the cache ends in a digest of everything that it was made from, so that a changed version, patch,
+feature or flag builds anew and an unchanged one never does.
+"""
+
+import fcntl
+import hashlib
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+PATCHES = Path(__file__).parents[1] / "patches"
+BUILD_DATE = "1767225600"
+"""2026-01-01: a fixed SOURCE_DATE_EPOCH, at which ggml's CMake files also give up -march=native."""
+
+
+class BuildError(Exception):
+    """The build cannot start or failed; the message says what to do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """What one binary is made from."""
+
+    version: str
+    features: str = ""
+    patched_crate: str = ""
+    """`name@version` of a dependency to patch."""
+    patch: Path | None = None
+    baseline: str = ""
+    """C and C++ target architecture on x86-64."""
+    tools: tuple[tuple[str, str], ...] = (("cargo", "rustup (https://rustup.rs)"), ("cc", "apt-get install gcc"))
+    """Programs that the build needs, each with the way to get it."""
+
+    def digest(self) -> str:
+        """Names this recipe on this kind of machine."""
+        patch = self.patch.read_text() if self.patch else ""
+        parts = (self.version, self.features, self.patched_crate, patch, self.baseline, platform.machine())
+        return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
+
+
+def recipes() -> dict[str, Recipe]:
+    """Every binary that can be built here, by name."""
+    base = Recipe("").tools
+    native = (("cmake", "apt-get install cmake"), ("clang", "apt-get install clang libclang-dev"))
+    features = os.environ.get("SHIMMY_LLAMA_FEATURES", "")
+    baseline = "x86-64-v3" if platform.machine() == "x86_64" else ""
+    patch = PATCHES / "dzero-budget.patch"
+    return {
+        "shimmy-llama": Recipe("1.8.1", features=features, baseline=baseline, tools=base + native),
+        "shimmy-airframe": Recipe(
+            "2.6.5", patched_crate="dzero@0.1.0", patch=patch, tools=(*base, ("patch", "apt-get install patch"))
+        ),
+    }
+
+
+def build(name: str) -> Path:
+    """Path of the binary `name` in the cache, built first where it is missing (4 to 8 minutes on two cores).
+
+    Raises:
+        BuildError: a tool is missing or the build failed.
+    """
+    recipe = recipes()[name]
+    key = f"{name}-{recipe.digest()}"
+    binary = cache() / "bin" / key
+    with _lock(cache() / "build" / f"{key}.lock"):
+        if not binary.exists():
+            _require(recipe)
+            _build(name, recipe, cache() / "build" / key, binary)
+    return binary
+
+
+def cache() -> Path:
+    """The user's cache folder of this project."""
+    return Path(os.environ.get("SHIMMY_CACHE") or Path.home() / ".cache" / "shimmy-operator")
+
+
+def _require(recipe: Recipe) -> None:
+    missing = [f"{tool} ({hint})" for tool, hint in recipe.tools if not shutil.which(tool)]
+    if missing:
+        raise BuildError(f"missing for this build: {', '.join(missing)}")
+
+
+@contextmanager
+def _lock(path: Path) -> Iterator[None]:
+    """Hold `path` for this process, so that two callers do not build the same thing."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield
+
+
+def _build(name: str, recipe: Recipe, workdir: Path, binary: Path) -> None:
+    shutil.rmtree(workdir, ignore_errors=True)
+    workdir.mkdir(parents=True)
+    command = ["cargo", "install", "shimmy", "--version", recipe.version, "--locked", "--bin", "shimmy"]
+    command += ["--root", str(workdir / "root"), "--target-dir", str(workdir / "target"), "--no-track", "--quiet"]
+    if recipe.features:
+        command += ["--features", recipe.features]
+    if recipe.patch:
+        command += ["--config", f'patch.crates-io.dzero.path="{_patched(recipe, workdir)}"']
+    print(f"building {name} {recipe.version} (4 to 8 minutes on two cores, once)", file=sys.stderr)
+    start = time.monotonic()
+    log = workdir.with_suffix(".log")
+    with log.open("wb") as output:
+        code = subprocess.run(command, env=_environment(recipe, workdir), stdout=output, stderr=output, check=False)
+    if code.returncode:
+        tail = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+        raise BuildError(f"{name}: cargo failed; the log is {log}\n{tail}")
+    binary.parent.mkdir(parents=True, exist_ok=True)
+    partial = binary.with_suffix(".partial")
+    shutil.copy2(workdir / "root" / "bin" / "shimmy", partial)
+    partial.rename(binary)
+    shutil.rmtree(workdir)
+    seconds = round(time.monotonic() - start)
+    print(f"built {name} {recipe.version} in {seconds} s: {binary.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+
+
+def _environment(recipe: Recipe, workdir: Path) -> dict[str, str]:
+    """The build's environment: no path and no date of this machine gets into the binary."""
+    home = Path(os.environ.get("CARGO_HOME") or Path.home() / ".cargo")
+    maps = {str(home): "/cargo", str(workdir): "/build"}
+    rust = " ".join(f"--remap-path-prefix={old}={new}" for old, new in maps.items())
+    c_flags = " ".join(f"-ffile-prefix-map={old}={new}" for old, new in maps.items())
+    if recipe.baseline:
+        c_flags += f" -march={recipe.baseline}"
+    return os.environ | {
+        "CARGO_PROFILE_RELEASE_STRIP": "true",
+        "RUSTFLAGS": rust,
+        "CFLAGS": c_flags,
+        "CXXFLAGS": c_flags,
+        "SOURCE_DATE_EPOCH": BUILD_DATE,
+    }
+
+
+def _patched(recipe: Recipe, workdir: Path) -> Path:
+    """Unpack the crate to patch through cargo, which checks it against the registry's index, and patch it."""
+    crate, version = recipe.patched_crate.split("@")
+    dummy = workdir / "unpack"
+    (dummy / "src").mkdir(parents=True)
+    (dummy / "src" / "lib.rs").touch()
+    package = '[package]\nname = "unpack"\nversion = "0.0.0"\nedition = "2021"\n'
+    (dummy / "Cargo.toml").write_text(f'{package}\n[dependencies]\n{crate} = "={version}"\n')
+    subprocess.run(["cargo", "vendor", "--quiet", "vendor"], cwd=dummy, check=True, stdout=subprocess.DEVNULL)
+    source = dummy / "vendor" / crate
+    subprocess.run(["patch", "--strip=1", "--quiet", f"--input={recipe.patch}"], cwd=source, check=True)
+    return source
+
+
+def main() -> None:
+    """Build the named binaries and print their paths."""
+    try:
+        for name in sys.argv[1:] or recipes():
+            print(build(name))
+    except BuildError as error:
+        sys.exit(f"shimmy_build: {error}")
+
+
+if __name__ == "__main__":
+    main()

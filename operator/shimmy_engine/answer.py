@@ -1,0 +1,88 @@
+"""One answer in the making: what the engine has produced so far, and who still waits for it."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+
+from shimmy_engine.answers import Usage
+from shimmy_engine.failures import EngineFailedError
+from shimmy_engine.stops import StopFilter
+from shimmy_engine.upstream import Ending, Piece
+
+
+class Answer:
+    """Written by the task that reads the engine, read by the one that writes to the client."""
+
+    def __init__(self, *, prompt_tokens: int, max_tokens: int, stop: tuple[str, ...], queue_seconds: float) -> None:
+        self.queue_seconds = queue_seconds
+        self.max_tokens = max_tokens
+        self.abandoned = asyncio.Event()
+        """Set when nobody needs the rest: the client left, or a stop string was found."""
+        self.client_left = False
+        self.first_text_at = 0.0
+        """Monotonic time of the first text, 0 before it."""
+        self._prompt_tokens = prompt_tokens
+        self._tokens = 0
+        self._reason = ""
+        self._stops = StopFilter(stop)
+        self._texts: asyncio.Queue[str | EngineFailedError | None] = asyncio.Queue()
+
+    @property
+    def usage(self) -> Usage:
+        """Tokens so far, or in all once it is finished."""
+        return Usage(self._prompt_tokens, self._tokens)
+
+    @property
+    def reason(self) -> str:
+        """Why it ended, in OpenAI's words; empty while it goes on."""
+        return self._reason
+
+    def feed(self, event: Piece | Ending) -> None:
+        """Take what the engine has sent. After a stop string, the engine's going on is nobody's business."""
+        if self._reason:
+            return
+        if isinstance(event, Ending):
+            self._finish(event)
+            return
+        self._tokens += event.tokens
+        self.first_text_at = self.first_text_at or time.monotonic()
+        if text := self._stops.feed(event.text):
+            self._texts.put_nowait(text)
+        if self._stops.stopped:
+            self._reason = "stop"
+            self.abandoned.set()
+            self.close()
+
+    def fail(self, failure: EngineFailedError) -> None:
+        """The engine broke off."""
+        self._texts.put_nowait(failure)
+
+    def close(self) -> None:
+        """Nothing more comes."""
+        self._texts.put_nowait(None)
+
+    def abandon(self) -> None:
+        """The client has left. After the end of the answer this has no effect."""
+        if not self._reason:
+            self.client_left = True
+            self.abandoned.set()
+
+    async def texts(self) -> AsyncIterator[str]:
+        """Pieces of text that are not empty, as they come.
+
+        Raises:
+            EngineFailedError: the engine broke off.
+        """
+        while (item := await self._texts.get()) is not None:
+            if isinstance(item, EngineFailedError):
+                raise item
+            yield item
+
+    def _finish(self, ending: Ending) -> None:
+        if ending.completion_tokens is not None:
+            self._tokens = ending.completion_tokens
+        if ending.prompt_tokens is not None:
+            self._prompt_tokens = ending.prompt_tokens
+        self._reason = ending.reason or ("length" if self._tokens >= self.max_tokens else "stop")
+        if text := self._stops.flush():
+            self._texts.put_nowait(text)
