@@ -74,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     up.add_argument("--durable", action="store_true", help="let etcd wait for the disk")
     up.add_argument("--nodes", type=int, help="simulated nodes (default: 2 with profile cluster, else none)")
-    up.add_argument("--gpus", type=int, default=8, help="nvidia.com/gpu of each simulated node (default: 8)")
+    up.add_argument("--gpus", type=int, help="nvidia.com/gpu that each node says it has (default: simulated 8, real 0)")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop a cluster and remove all of it, also after a crash")
     down.add_argument("--all", action="store_true", help="every cluster that was started here")

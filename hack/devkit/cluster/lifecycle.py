@@ -1,7 +1,9 @@
 """Starts and stops development clusters: one path for all three profiles."""
 
 import os
+import re
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
@@ -10,7 +12,9 @@ import yaml
 from devkit import binaries, ports
 from devkit.cluster import audit_policy, control_plane, simulated
 from devkit.cluster.cluster import ADMINISTRATOR, Cluster, ClusterError
-from devkit.cluster.removal import locked, remove
+from devkit.cluster.node import network, prerequisites, programs, system_images
+from devkit.cluster.node.settings import Node
+from devkit.cluster.removal import locked, remove, tear_down
 from devkit.cluster.state import Profile, State, kubeconfig
 from devkit.paths import clusters
 from devkit.pki import Authority, service_account_key
@@ -20,6 +24,7 @@ from devkit.waiting import until
 _SERVICE_RANGE: Final = "10.96.0.0/16"
 _POD_RANGE: Final = "10.244.0.0/16"
 _CONTROLLER_SECONDS: Final = 60
+_NAME: Final = re.compile("[a-z][a-z0-9-]{0,29}")
 _PORT_NAMES: Final = ("etcd", "etcd-peer", "kube-apiserver", "kube-controller-manager", "kube-scheduler", "kwok")
 
 
@@ -30,33 +35,36 @@ def start(
     *,
     durable: bool = False,
     nodes: int | None = None,
-    gpus: int = 8,
+    gpus: int | None = None,
     owned: bool = False,
 ) -> Cluster:
     """Start the cluster `name`, or return it where it runs already with this profile.
 
     Args:
-        profile: `api`: etcd and API server; `cluster`: controllers, scheduler and simulated nodes too.
+        profile: `api`: etcd and API server; `cluster`: controllers, scheduler and simulated nodes too; `node`: a
+            real node on this machine instead of simulated ones.
         name: also the end of its kube context.
         state_dir: its folder; by default one in the user's cache, where hack/cluster finds it.
         durable: let etcd wait for the disk.
         nodes: simulated nodes; by default 2 in the profile `cluster` and none in the others.
-        gpus: of nvidia.com/gpu on each simulated node.
+        gpus: of nvidia.com/gpu that each node says it has, by default 8 on simulated nodes and none on a real one.
         owned: the cluster ends with this process: the next start removes it if this process did not.
 
     Raises:
         ClusterError: it runs with another profile, or a part of it does not start.
+        MissingError: this machine cannot run a real node.
         binaries.BinaryError: a program is missing and cannot be built.
     """
+    check_name(name)
+    if profile == "node":
+        prerequisites.require(say)
     folder = state_dir or clusters() / name
     with locked(folder):
         remove_orphans()
         old = State.read(folder)
         if old is not None and Cluster(folder, old).alive():
             if old.profile != profile:
-                raise ClusterError(
-                    f"cluster {name} runs with profile {old.profile}; stop it first: hack/cluster down {name}"
-                )
+                raise ClusterError(f"{name} runs with profile {old.profile}; stop it first: hack/cluster down {name}")
             return Cluster(folder, old)
         remove(folder)
         state = State(
@@ -68,16 +76,27 @@ def start(
             pod_range=_POD_RANGE,
             durable=durable,
             nodes=(2 if profile == "cluster" else 0) if nodes is None else nodes,
-            gpus=gpus,
+            gpus=(8 if profile == "cluster" else 0) if gpus is None else gpus,
             owner=record("owner", os.getpid()) if owned else None,
         )
-        cluster = Cluster(folder, state)
+        _ensure_programs(state)
+        cluster = Cluster(folder, _settled(folder, state))
         try:
             _start(cluster)
         except BaseException:
-            cluster.processes.stop_all(at_once=True)
+            tear_down(folder)
             raise
         return cluster
+
+
+def check_name(name: str) -> None:
+    """A cluster's name becomes part of a kube context, a network namespace and a cgroup.
+
+    Raises:
+        ClusterError: it is no DNS label of at most 30 characters.
+    """
+    if not _NAME.fullmatch(name):
+        raise ClusterError(f"bad name {name!r}: at most 30 lower case letters, digits and '-', a letter first")
 
 
 def running() -> list[Cluster]:
@@ -100,17 +119,51 @@ def say(text: str) -> None:
     print(f"cluster: {text}", file=sys.stderr, flush=True)
 
 
+def _ensure_programs(state: State) -> None:
+    """Build what is missing, which may take minutes: before anything runs."""
+    names = ["etcd", "kube-apiserver", "kubectl"]
+    if state.profile != "api":
+        names += ["kube-controller-manager", "kube-scheduler"]
+    if state.nodes:
+        names += ["kwok"]
+    for name in names:
+        binaries.ensure(name)
+    if state.profile == "node":
+        binaries.ensure("kube-router")
+        system_images.build()
+
+
+def _settled(folder: Path, state: State) -> State:
+    """Write the state down, a real node's network chosen so that no two clusters take the same."""
+    if state.profile != "node":
+        state.write(folder)
+        return state
+    with locked(clusters()):
+        taken = [c.state.network for c in running() if c.state.network is not None]
+        plan = network.choose(taken, network.routes())
+        settled = replace(
+            state,
+            host=plan.machine,
+            network=plan.number,
+            service_range=str(plan.services),
+            pod_range=str(plan.pods),
+        )
+        settled.write(folder)
+    return settled
+
+
 def _start(cluster: Cluster) -> None:
     state, layout = cluster.state, cluster.layout
-    for name in ("etcd", "kube-apiserver", "kubectl"):  # may build for minutes: before anything runs
-        binaries.ensure(name)
-    state.write(cluster.folder)
     _write_files(cluster)
+    if state.profile == "node":
+        programs.prepare(Node(state, layout))
     cluster.processes.start("etcd", [str(binaries.ensure("etcd")), *control_plane.etcd(state, layout)])
     cluster.start_apiserver()
     if state.profile == "api":
         return
     _start_controllers(cluster)
+    if state.profile == "node":
+        programs.start(cluster)
     if state.nodes:
         simulated.start(cluster)
 

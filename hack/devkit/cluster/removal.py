@@ -7,6 +7,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from devkit.cluster.control_plane import Layout
+from devkit.cluster.node import teardown
+from devkit.cluster.node.settings import Node
 from devkit.cluster.state import State
 from devkit.paths import cache
 from devkit.processes import Processes
@@ -26,11 +29,21 @@ def remove(folder: Path) -> None:
     """Like `stop`, for a caller that holds the lock."""
     if not folder.exists():
         return
-    if State.read(folder):
-        Processes(folder).stop_all(at_once=True)
-    elif any(folder.iterdir()):
+    if State.read(folder) is None and any(folder.iterdir()):
         raise PermissionError(f"{folder} is not empty and no cluster's: left alone")
+    tear_down(folder)
     shutil.rmtree(folder)
+
+
+def tear_down(folder: Path) -> None:
+    """End every process and take away everything outside the folder; its files stay to be looked at."""
+    state = State.read(folder)
+    if state is None:
+        return
+    processes = Processes(folder)
+    if state.network is not None:
+        teardown.remove(Node(state, Layout(folder)), processes)
+    processes.stop_all(at_once=True)
 
 
 @contextmanager
