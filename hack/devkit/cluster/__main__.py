@@ -3,19 +3,21 @@
 import argparse
 import sys
 import time
+from pathlib import Path
 
 from devkit import binaries
 from devkit.cluster import lifecycle, removal
 from devkit.cluster.cluster import Cluster, ClusterError
+from devkit.cluster.node.prerequisites import MissingError
 from devkit.paths import clusters
 
 
 def main() -> None:
-    """Run one command; the kubeconfig of `up` goes to standard output, all else to standard error."""
+    """Run one command; what a program may read goes to standard output, all else to standard error."""
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)
-    except (ClusterError, binaries.BinaryError, TimeoutError, PermissionError) as error:
+    except (ClusterError, binaries.BinaryError, MissingError, OSError) as error:
         sys.exit(f"hack/cluster: {error}")
 
 
@@ -42,6 +44,12 @@ def _down(arguments: argparse.Namespace) -> None:
     if not (clusters() / arguments.name).exists():
         lifecycle.say(f"no cluster {arguments.name}")
     removal.stop(clusters() / arguments.name)
+
+
+def _load(arguments: argparse.Namespace) -> None:
+    cluster = Cluster.open(clusters() / arguments.name)
+    for image in cluster.load(arguments.archives):
+        print(image)
 
 
 def _status(_: argparse.Namespace) -> None:
@@ -79,6 +87,10 @@ def _parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="stop a cluster and remove all of it, also after a crash")
     down.add_argument("--all", action="store_true", help="every cluster that was started here")
     down.set_defaults(run=_down)
+    load = commands.add_parser("load", help="load images into the real node, and list the images that it then has")
+    load.add_argument("archives", nargs="+", type=Path, metavar="TAR", help="docker-archive or OCI archive")
+    load.add_argument("--name", default="dev", help="name of the cluster (default: dev)")
+    load.set_defaults(run=_load)
     status = commands.add_parser("status", help="list the clusters")
     status.set_defaults(run=_status)
     for command in (up, down):

@@ -9,6 +9,8 @@ from devkit import binaries
 from devkit.cluster import control_plane
 from devkit.cluster.client import ApiError, Client
 from devkit.cluster.control_plane import Layout
+from devkit.cluster.node import images
+from devkit.cluster.node.settings import Node
 from devkit.cluster.removal import stop
 from devkit.cluster.state import State, kubeconfig, tls
 from devkit.pki import Authority, Pair
@@ -99,17 +101,34 @@ class Cluster:
         """Requests as `user` in `groups`; see `credentials`."""
         return self._client(self._pair(user, groups))
 
+    def load(self, archives: Sequence[Path]) -> list[str]:
+        """Import docker-archives or OCI archives into the real node; the names of the images that it then has.
+
+        Raises:
+            ClusterError: there is no real node, or an archive cannot be read.
+        """
+        if self.state.network is None:
+            raise ClusterError(f"{self.name} has profile {self.state.profile}, and so no real node to load images into")
+        try:
+            return images.load(Node(self.state, self.layout), archives)
+        except images.ImageError as error:
+            raise ClusterError(str(error)) from error
+
     def kubectl(self, *arguments: str, standard_input: str | None = None) -> str:
         """What kubectl prints, run as the administrator.
 
         Raises:
             ClusterError: kubectl failed; the message is its own.
         """
-        command = [str(binaries.ensure("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
+        command = self._kubectl(arguments)
         done = subprocess.run(command, input=standard_input, capture_output=True, text=True, check=False)
         if done.returncode:
             raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
         return done.stdout
+
+    def start_kubectl(self, *arguments: str) -> "subprocess.Popen[bytes]":
+        """A kubectl that keeps running, such as `port-forward`; the caller ends it."""
+        return subprocess.Popen(self._kubectl(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start_apiserver(self) -> None:
         """Start the API server and wait until it is ready.
@@ -142,6 +161,9 @@ class Cluster:
             until(answer, "the API server is ready", seconds=_READY_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"{error}; the end of its log:\n{self.processes.tail(name)}") from error
+
+    def _kubectl(self, arguments: Sequence[str]) -> list[str]:
+        return [str(binaries.ensure("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
 
     def _client(self, pair: Pair) -> Client:
         return Client(self.server, tls(Path(self.layout.certificate("ca")), pair))

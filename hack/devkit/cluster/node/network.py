@@ -4,14 +4,18 @@ The namespace is a host of its own, as far as Kubernetes can tell. This machine 
 the link's end, and has routes to pods and Services through it: so a person or a test here reaches any ClusterIP.
 """
 
+import contextlib
 import ipaddress
 import json
 import subprocess
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 SUBNETS: Final = 64
+NAMESPACES: Final = Path("/run/netns")
+"""Where iproute2 keeps the namespaces that have names."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,9 +104,18 @@ def remove(plan: Plan, namespace: str) -> None:
     namespaces = {entry["name"] for entry in json.loads(_run("ip", "-json", "netns", "list") or "[]")}
     if namespace in namespaces:
         _run("ip", "netns", "delete", namespace)
+    if not namespaces - {namespace}:
+        _remove_mount()
     links = {entry["ifname"] for entry in json.loads(_run("ip", "-json", "link", "show"))}
     if plan.interface in links:
         _run("ip", "link", "delete", plan.interface)
+
+
+def _remove_mount() -> None:
+    """Undo what the first `ip netns add` did: it mounts its folder on itself. Others' use of it makes this fail."""
+    subprocess.run(["umount", str(NAMESPACES)], capture_output=True, check=False)
+    with contextlib.suppress(OSError):
+        NAMESPACES.rmdir()
 
 
 def inside(namespace: str) -> list[str]:
@@ -110,7 +123,7 @@ def inside(namespace: str) -> list[str]:
 
     `ip netns exec` would also remount /sys, which hides the cgroup mounts that kubelet needs.
     """
-    return ["nsenter", f"--net=/run/netns/{namespace}"]
+    return ["nsenter", f"--net={NAMESPACES / namespace}"]
 
 
 def _run(*command: str) -> str:

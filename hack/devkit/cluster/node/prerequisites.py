@@ -51,7 +51,7 @@ PARTS: Final = (
 
 
 class MissingError(Exception):
-    """This machine cannot run a node; the message says what to do."""
+    """No node can run on this machine; the message says what to do."""
 
 
 def require(say: Callable[[str], None]) -> None:

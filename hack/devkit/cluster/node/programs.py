@@ -9,7 +9,7 @@ from typing import Any, Final
 from devkit import binaries
 from devkit.cluster.cluster import Cluster, ClusterError
 from devkit.cluster.control_plane import flags
-from devkit.cluster.node import cgroups, network, settings, system_images
+from devkit.cluster.node import cgroups, images, network, settings, system_images
 from devkit.cluster.node.prerequisites import cni_folder, search_path
 from devkit.cluster.node.settings import NODE, Node
 from devkit.cluster.simulated import GPU, is_ready
@@ -49,7 +49,7 @@ def start(cluster: Cluster) -> None:
     }
     cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=_manifests(names))
     _start_containerd(cluster, node)
-    load(node, [system_images.build()])
+    images.load(node, [system_images.build()])
     _start_kubelet(cluster, node)
     _start_proxy(cluster, node)
     client = cluster.client
@@ -66,17 +66,6 @@ def start(cluster: Cluster) -> None:
         _wait(cluster, "kubelet", f"{name} is ready", lambda d=deployment: _available(client.json(d)))
 
 
-def load(node: Node, archives: Sequence[Path]) -> list[str]:
-    """Import docker-archives or OCI archives into the node; the names of the images that were in them.
-
-    Raises:
-        ClusterError: an archive cannot be read.
-    """
-    for path in archives:
-        _ctr(node, "images", "import", str(path))
-    return _ctr(node, "images", "list", "--quiet").split()
-
-
 def _start_containerd(cluster: Cluster, node: Node) -> None:
     config = node.folder / "containerd.toml"
     plugins = cni_folder() or Path("/opt/cni/bin")
@@ -84,13 +73,7 @@ def _start_containerd(cluster: Cluster, node: Node) -> None:
     (node.cni / "10-pods.conflist").write_text(settings.pod_network(node), encoding="utf-8")
     _start(cluster, node, "containerd", ["containerd", f"--config={config}"])
 
-    def answers() -> bool:
-        try:
-            return bool(_ctr(node, "version"))
-        except ClusterError:
-            return False
-
-    _wait(cluster, "containerd", "containerd answers", answers, seconds=_CONTAINERD_SECONDS)
+    _wait(cluster, "containerd", "containerd answers", lambda: images.answers(node), seconds=_CONTAINERD_SECONDS)
 
 
 def _start_kubelet(cluster: Cluster, node: Node) -> None:
@@ -173,14 +156,6 @@ def _available(deployment: dict[str, Any]) -> bool:
 def _manifests(names: Mapping[str, str]) -> str:
     texts = (path.read_text(encoding="utf-8") for path in sorted(_MANIFESTS.glob("*.yaml")))
     return "\n---\n".join(Template(text).substitute(names) for text in texts)
-
-
-def _ctr(node: Node, *arguments: str) -> str:
-    command = ["ctr", f"--address={node.socket}", "--namespace=k8s.io", *arguments]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
-    if done.returncode:
-        raise ClusterError(f"{' '.join(command)}: {done.stderr.strip()}")
-    return done.stdout
 
 
 def _may_lower_oom_score() -> bool:
