@@ -10,8 +10,9 @@ import httpx
 import pytest
 import yaml
 
-from devkit import cluster, ports
+from devkit import cluster, ports, processes
 from devkit.cluster import Cluster
+from devkit.cluster.node.settings import Node
 from devkit.cluster.node.system_images import ECHO, SHELL
 from devkit.waiting import until
 
@@ -110,7 +111,7 @@ def test_a_policy_keeps_strangers_out_and_lets_the_label_in(node: Cluster) -> No
 
 
 def test_a_walled_pod_reaches_nothing(node: Cluster) -> None:
-    with pytest.raises(cluster.ClusterError):
+    with pytest.raises(cluster.ClusterError, match="exit code 1"):
         node.kubectl("exec", "-n", "walled", "deploy/echo", "--", "/echo", "dns", "echo.default.svc.cluster.local")
 
 
@@ -174,37 +175,31 @@ def test_the_node_says_that_it_has_gpus(node: Cluster) -> None:
 
 
 def test_a_node_leaves_nothing_behind() -> None:
-    before = traces()
     started = cluster.start("node", f"test-gone-{os.getpid()}", owned=True)
-    assert traces() != before
+    own = Node(started.state, started.layout)
+    assert all(traces(own).values())
 
     for known in started.processes.all()[:3]:  # a crash of some parts is no excuse
         started.processes.stop(known.name, at_once=True)
     started.stop()
 
-    assert traces() == before
+    assert not any(traces(own).values()), traces(own)
     assert not started.folder.exists()
 
 
-def traces() -> dict[str, list[str]]:
-    """What nodes leave on a machine while they are up."""
+def traces(node: Node) -> dict[str, list[str]]:
+    """What a node leaves on a machine while it is up."""
 
     def lines(*command: str) -> list[str]:
-        return sorted(subprocess.check_output(command, text=True).splitlines())
+        marks = (str(node.layout.folder), node.own, node.plan.interface)
+        listed = subprocess.check_output(command, text=True).splitlines()
+        return [line for line in listed if any(mark in line for mark in marks)]
 
-    programs = ("containerd", "containerd-shim", "kubelet", "kube-proxy", "kube-router", "etcd", "kube-apiserver")
-    running = [
-        line
-        for line in lines("ps", "-e", "-o", "stat=,comm=")
-        if not line.startswith("Z") and line.split()[-1].startswith(programs)
-    ]
+    folders = ("run", "run/netns", "var/lib/cni/*", "var/log/containers", "sys/fs/cgroup/*", "sys/fs/cgroup")
     return {
-        "processes": [line.split()[-1] for line in running],
-        "mounts": [line for line in lines("cat", "/proc/self/mounts") if "shimmy" in line],
+        "processes": [str(known.pid) for known in processes.marked(node.layout.folder)],
+        "mounts": lines("cat", "/proc/self/mounts"),
         "links": lines("ip", "-o", "link"),
         "routes": lines("ip", "route", "show", "table", "all"),
-        "namespaces": lines("ip", "netns", "list"),
-        "firewall": [line for line in lines("iptables-save") if line.startswith(("-A", ":"))],
-        "cgroups": sorted(str(p) for p in Path("/sys/fs/cgroup").glob("**/shimmy-dev-*")),
-        "files": sorted(str(p) for f in ("/run", "/var/lib/cni", "/var/log") for p in Path(f).glob("*")),
+        "files": [str(path) for f in folders for path in Path("/").glob(f"{f}/*{node.own}*")],
     }
