@@ -80,6 +80,9 @@ def serve(
     except GgufError as error:
         logging.getLogger(__name__).error("%s: %s", error.reason, error.message)
         raise typer.Exit(1) from error
+    except OSError as error:
+        logging.getLogger(__name__).error("cannot serve: %s", error)
+        raise typer.Exit(1) from error
 
 
 def main() -> None:

@@ -67,18 +67,20 @@ class Runner:
             shown = request.headers.get(headers.ENGINE_TOKEN, "").encode()
             token = self._token_file.read_bytes().strip()
             if not token or not hmac.compare_digest(shown, token):
-                return self._refuse(UNTRUSTED_CALLER)
+                return self._refuse(request, UNTRUSTED_CALLER)
             try:
                 return await endpoint(request)
             except RefusedError as error:
-                return self._refuse(error.error)
+                return self._refuse(request, error.error)
 
         return guarded
 
-    def _refuse(self, error: ApiError) -> Response:
+    def _refuse(self, request: Request, error: ApiError) -> Response:
         self.service.parts.metrics.refused.labels(error.code).inc()
         response = refusal(error)
         response.headers.update(self._common)
+        if request_id := request.headers.get(headers.REQUEST_ID):
+            response.headers[headers.REQUEST_ID] = request_id
         return response
 
     async def _chat(self, request: Request) -> Response:

@@ -45,7 +45,7 @@ class ShimmyProcess:
         model.symlink_to(settings.model_file.absolute())
         port = _free_port()
         process = await asyncio.create_subprocess_exec(
-            settings.binary,
+            settings.binary.absolute(),
             *line.arguments(port=port, model_path=str(model), context=context),
             cwd=home,
             env=_environment(home),

@@ -73,7 +73,7 @@ class Supervisor:
             EngineFailedError: it is not ready, and did not become so in that time.
         """
         with suppress(TimeoutError):
-            async with asyncio.timeout(self._limits.ready_wait):
+            async with asyncio.timeout(0 if self.gave_up else self._limits.ready_wait):
                 await self._ready.wait()
         if not self._upstream or not self.ready:
             raise EngineFailedError(self.problem)

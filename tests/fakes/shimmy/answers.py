@@ -1,0 +1,73 @@
+"""What the fake model says, and which faults a request asks for. Pure."""
+
+import os
+import re
+import zlib
+from dataclasses import dataclass
+
+WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima")
+FAULT_AFTER = 3
+"""Tokens that come before a fault strikes."""
+_COMMAND = re.compile(r"\[\[(\w+)(?:=([^\]]*))?\]\]")
+
+
+@dataclass(frozen=True)
+class Switches:
+    """The fake's settings."""
+
+    line: str = "llama"
+    tokens_per_second: float = 0.0
+    answer_tokens: int = 16
+    load_seconds: float = 0.0
+    start_seconds: float = 0.0
+    budget: bool = False
+    fault: str = ""
+
+    @classmethod
+    def from_environment(cls) -> "Switches":
+        """Read SHIMMY_FAKE_*."""
+
+        def value(name: str, default: str) -> str:
+            return os.environ.get(f"SHIMMY_FAKE_{name}", default)
+
+        return cls(
+            line=value("LINE", "llama"),
+            tokens_per_second=float(value("TOKENS_PER_SECOND", "0")),
+            answer_tokens=int(value("ANSWER_TOKENS", "16")),
+            load_seconds=float(value("LOAD_SECONDS", "0")),
+            start_seconds=float(value("START_SECONDS", "0")),
+            budget=value("BUDGET", "0") == "1",
+            fault=value("FAULT", ""),
+        )
+
+
+@dataclass(frozen=True)
+class Script:
+    """What happens to one request."""
+
+    pieces: tuple[str, ...]
+    stops: bool
+    """Whether the model stops by itself after the pieces, rather than at max_tokens."""
+    fault: str
+
+
+def script(prompt: str, max_tokens: int, switches: Switches) -> Script:
+    """Decide answer and fault by the prompt alone."""
+    commands = dict(_COMMAND.findall(prompt))
+    faults = {"crash", "hang", "drop", "poison", "fail", "garbage"} & commands.keys()
+    fault = next(iter(faults), switches.fault)
+    if fault == "garbage":
+        pieces = ("�",)
+    elif "say" in commands:
+        pieces = tuple(re.findall(r"\s*\S+", commands["say"]))
+    else:
+        start = zlib.crc32(prompt.encode())
+        count = int(commands.get("tokens", switches.answer_tokens))
+        pieces = tuple(f" {WORDS[(start + index) % len(WORDS)]}" for index in range(count))
+    return Script(pieces[:max_tokens], len(pieces) < max_tokens, fault)
+
+
+def count(texts: list[str]) -> tuple[int, int]:
+    """Tokens and distinct tokens of a prompt made of these texts."""
+    words = [word for text in texts for word in text.split()]
+    return len(words) + 4 * len(texts), len(set(words)) + 4
