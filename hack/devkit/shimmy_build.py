@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from devkit.paths import cache
+
 PATCHES = Path(__file__).parents[1] / "patches"
 BUILD_DATE = "1767225600"
 """2026-01-01: a fixed SOURCE_DATE_EPOCH, at which ggml's CMake files also give up -march=native."""
@@ -81,11 +83,6 @@ def build(name: str) -> Path:
             _require(recipe)
             _build(name, recipe, cache() / "build" / key, binary)
     return binary
-
-
-def cache() -> Path:
-    """The user's cache folder of this project."""
-    return Path(os.environ.get("SHIMMY_CACHE") or Path.home() / ".cache" / "shimmy-operator")
 
 
 def _require(recipe: Recipe) -> None:

@@ -2,13 +2,17 @@
 
 import asyncio
 import logging
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from shimmy_engine.fetching import MAX_BYTES, fetch_file
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.lines import LineName
+from shimmy_engine.model_file import ModelFile, check_file
+from shimmy_engine.report import TERMINATION_LOG, refusal_of, write_report
 from shimmy_engine.server import ServerSettings, run
 from shimmy_engine.settings import EngineSettings, Identity, Limits
 from shimmy_engine.templates import Family
@@ -78,10 +82,42 @@ def serve(
     try:
         asyncio.run(run(settings))
     except GgufError as error:
-        logging.getLogger(__name__).error("%s: %s", error.reason, error.message)
+        write_report(TERMINATION_LOG, refusal_of(error))
         raise typer.Exit(1) from error
     except OSError as error:
         logging.getLogger(__name__).error("cannot serve: %s", error)
+        raise typer.Exit(1) from error
+
+
+@app.command()
+def check(
+    file: Annotated[Path, typer.Argument(help="The GGUF file.")],
+    *,
+    sha256: Annotated[str | None, typer.Option(help="Digest that it must have.")] = None,
+    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
+) -> None:
+    """Check a model's file: whole, the right one, and something that an engine can serve."""
+    _report(report, lambda: check_file(file, sha256))
+
+
+@app.command()
+def fetch(
+    url: Annotated[str, typer.Argument(help="http:// or https:// address of the GGUF file.")],
+    destination: Annotated[Path, typer.Argument(help="Where it goes.")],
+    *,
+    sha256: Annotated[str, typer.Option(help="Digest that it must have.")],
+    max_bytes: Annotated[int, typer.Option(min=1, help="Largest file to fetch.")] = MAX_BYTES,
+    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
+) -> None:
+    """Fetch a model's file: whole and right, or not at all."""
+    _report(report, lambda: fetch_file(url, destination, sha256, max_bytes=max_bytes))
+
+
+def _report(path: Path, work: Callable[[], ModelFile]) -> None:
+    try:
+        write_report(path, work().as_report())
+    except GgufError as error:
+        write_report(path, refusal_of(error))
         raise typer.Exit(1) from error
 
 

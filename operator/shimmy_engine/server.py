@@ -14,9 +14,10 @@ from hypercorn.config import Config
 
 from shimmy_engine.app import Runner
 from shimmy_engine.gate import Gate
-from shimmy_engine.gguf_header import read_header
+from shimmy_engine.gguf_header import GgufError, read_header
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
+from shimmy_engine.model_file import obstacle
 from shimmy_engine.service import Parts, Service
 from shimmy_engine.settings import EngineSettings, Identity, Limits
 from shimmy_engine.supervisor import Supervisor, plan
@@ -77,6 +78,8 @@ async def run(settings: ServerSettings) -> None:
 
 def _assemble(settings: ServerSettings) -> Service:
     header = read_header(settings.engine.model_file)
+    if reason := obstacle(header, settings.engine.line):
+        raise GgufError("Unsupported", f"the engine cannot serve the file: {reason}")
     chosen = plan(settings.engine, header)
     settings.engine.state.mkdir(parents=True, exist_ok=True)
     return Service(
