@@ -12,10 +12,12 @@ from starlette.datastructures import QueryParams
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
 from shimmy_api import headers
 from shimmy_api.errors import DRAINING, MODEL_NOT_FOUND, NOT_FOUND, UNTRUSTED_CALLER, ApiError
 from shimmy_engine.exchange import ClientLeftError, Exchange
+from shimmy_engine.gate import Occupancy
 from shimmy_engine.requests import MAX_BODY, Generation, RefusedError, parse_chat, parse_completion
 from shimmy_engine.responses import refusal
 from shimmy_engine.service import Service
@@ -58,7 +60,17 @@ class Runner:
         ]
         routes = [Route(path, self._guard(do), methods=[verb]) for verb, path, do in guarded]
         routes += [Route(path, do, methods=["GET"]) for path, do in probes]
-        self.app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _wrong_method})
+        self.requests = Occupancy()
+        """Requests from their first byte to the last one of their answers."""
+        self._app = Starlette(routes=routes, exception_handlers={404: _not_found, 405: _wrong_method})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The ASGI application."""
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        with self.requests:
+            await self._app(scope, receive, send)
 
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         """Let callers pass who know the engine token, and turn refusals into responses."""

@@ -67,3 +67,25 @@ class Gate:
     async def wait_idle(self) -> None:
         """Return when nothing is in flight and nothing waits."""
         await self._idle.wait()
+
+
+class Occupancy:
+    """Counts what goes on, to know when nothing does any more."""
+
+    def __init__(self) -> None:
+        self._count = 0
+        self._empty = asyncio.Event()
+        self._empty.set()
+
+    def __enter__(self) -> None:
+        self._count += 1
+        self._empty.clear()
+
+    def __exit__(self, *_: object) -> None:
+        self._count -= 1
+        if not self._count:
+            self._empty.set()
+
+    async def wait_empty(self) -> None:
+        """Return when nothing goes on."""
+        await self._empty.wait()

@@ -57,7 +57,10 @@ class Journal:
         record = UsageRecord(seq=self._next, **fields)
         self._next += 1
         self._records.append(record)
-        self._file.write(_line(record))
+        try:
+            self._file.write(_line(record))
+        except OSError as error:  # a full volume must not end the answers; the record is kept in memory
+            log.error("a usage record is not on disk: %s", error.strerror)
         if len(self._records) > self._limit:
             self._records.popleft()
             self.dropped += 1

@@ -58,7 +58,7 @@ async def run(settings: ServerSettings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
     engine = asyncio.create_task(service.parts.supervisor.run())
-    server = asyncio.create_task(serve(cast("ASGIFramework", runner.app), config, shutdown_trigger=closed.wait))
+    server = asyncio.create_task(serve(cast("ASGIFramework", runner), config, shutdown_trigger=closed.wait))
     log.info("listening on %s:%d", *listener.getsockname()[:2])
     stopping = asyncio.create_task(stop.wait())
     await asyncio.wait((stopping, engine, server), return_when=asyncio.FIRST_COMPLETED)
@@ -68,6 +68,7 @@ async def run(settings: ServerSettings) -> None:
     runner.refusing = True
     engine.cancel()
     await asyncio.wait((engine,))
+    await service.finish()
     closed.set()
     await server
     service.parts.journal.close()
@@ -103,7 +104,8 @@ async def _drain(runner: Runner, limits: Limits) -> None:
     await asyncio.sleep(limits.accept_after_term)
     runner.refusing = True
     parts = runner.service.parts
-    await parts.gate.wait_idle()
+    await runner.requests.wait_empty()
+    await parts.gate.wait_idle()  # answers that nobody waits for any more are accounted for too
     if parts.journal.pulled:
         await parts.journal.wait_acknowledged()
 

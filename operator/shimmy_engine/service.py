@@ -4,7 +4,7 @@ import asyncio
 import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from shimmy_api.errors import ENGINE_FAILED, MODEL_UNAVAILABLE, QUEUE_FULL, ApiError
 from shimmy_engine.answer import Answer
@@ -21,6 +21,8 @@ from shimmy_engine.upstream import Upstream
 
 if TYPE_CHECKING:
     from shimmy_api.usage import Outcome
+
+_FINISH: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,10 +136,17 @@ class Service:
             if failure:
                 answer.fail(failure)
             answer.close()
-            if failure:
+            if failure or not answer.usage.completion_tokens:
+                # 1.8 hides its failures: a stream in which nothing came may have been one.
                 await self.parts.supervisor.verify()
         finally:
+            answer.close()
             self.parts.gate.leave()
+
+    async def finish(self) -> None:
+        """Once the engine is gone: let what was interrupted be accounted for."""
+        if self._reading:
+            await asyncio.wait(self._reading, timeout=_FINISH)
 
     async def _consume(self, upstream: Upstream, generation: Generation, answer: Answer) -> EngineFailedError | None:
         """Feed the answer until the engine ends, fails, or has gone on too long without a listener."""

@@ -22,6 +22,8 @@ _LONGEST_DELAY: Final = 30.0
 _STEADY: Final = 10.0
 """Seconds of readiness after which the next crash counts as the first one."""
 _LISTEN: Final = 30.0
+_VERIFY: Final = 60.0
+"""Longest answer to the known prompt of an engine that has been ready before."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,7 +97,7 @@ class Supervisor:
         if not suspect:
             return
         try:
-            await warm_up(suspect, self._plan.line, patience=self._limits.stall)
+            await warm_up(suspect, self._plan.line, patience=min(self._limits.stall, _VERIFY))
         except EngineFailedError as error:
             if self._upstream is suspect:
                 self.restart(f"a known-good prompt failed after a failure: {error}")

@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from tests.fakes.shimmy.answers import Script, Switches, count, script
-from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, unknown_model, usage
+from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, say, unknown_model, usage
 from tests.fakes.shimmy.wire import Connection, Reply, Request
 
 VERSION = "2.6.5"
@@ -120,10 +120,10 @@ class Airframe:
         """Wait for the lock, as every request does before its headers; the first one loads the model."""
         async with self._lock:
             for index in range(TENSORS):
-                print(f"[GGUF] tensor blk.{index}.attn_q.weight", flush=True)
+                say(f"[GGUF] tensor blk.{index}.attn_q.weight")
             if not self._loaded:
                 await asyncio.sleep(self._switches.load_seconds)
-                print("[GpuRuntime] Selected adapter: fake (Cpu, Vulkan)", flush=True)
+                say("[GpuRuntime] Selected adapter: fake (Cpu, Vulkan)")
                 self._loaded = True
 
     async def _collect(self, plan: Script, connection: Connection) -> int | None:

@@ -56,6 +56,7 @@ def script(prompt: str, max_tokens: int, switches: Switches) -> Script:
     commands = dict(_COMMAND.findall(prompt))
     faults = {"crash", "hang", "drop", "poison", "fail", "garbage"} & commands.keys()
     fault = next(iter(faults), switches.fault)
+    pieces: tuple[str, ...]
     if fault == "garbage":
         pieces = ("�",)
     elif "say" in commands:

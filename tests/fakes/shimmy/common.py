@@ -132,3 +132,8 @@ def message_text(message: dict[str, Any]) -> str:
     """A message's text, whole or in parts."""
     content = message["content"]
     return content if isinstance(content, str) else "\n".join(part.get("text", "") for part in content)
+
+
+def say(text: str) -> None:
+    """Print a line as Shimmy does: whoever does not read it makes the fake hang as well."""
+    print(text, flush=True)  # noqa: T201

@@ -1,4 +1,4 @@
-"""Shimmy 1.8's behaviour: parallel, streams by default, tells no usage, swallows errors, ends everything with "stop"."""
+"""Shimmy 1.8's behaviour: parallel, streams by default, tells no usage, hides errors, always ends with "stop"."""
 
 import asyncio
 import time
@@ -6,7 +6,7 @@ import uuid
 from typing import Any
 
 from tests.fakes.shimmy.answers import Script, Switches, script
-from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, unknown_model, usage
+from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, say, unknown_model, usage
 from tests.fakes.shimmy.wire import Connection, Reply, Request
 
 VERSION = "1.8.1"
@@ -76,7 +76,7 @@ class Llama:
         await stream.end()
 
     async def _load(self) -> None:
-        print("llama_model_loader: noise", "." * 200, flush=True)
+        say("llama_model_loader: noise " + "." * 200)
         await asyncio.sleep(self._switches.load_seconds)
 
     def _plan(self, prompt: str, body: dict[str, Any]) -> Script:

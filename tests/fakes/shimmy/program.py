@@ -9,7 +9,7 @@ from pathlib import Path
 
 from tests.fakes.shimmy.airframe import Airframe
 from tests.fakes.shimmy.answers import Switches
-from tests.fakes.shimmy.common import Refused
+from tests.fakes.shimmy.common import Refused, say
 from tests.fakes.shimmy.llama import Llama
 from tests.fakes.shimmy.wire import Connection, Reply, Request, handle
 
@@ -25,7 +25,7 @@ class Fake:
         server = await asyncio.start_server(
             lambda reader, writer: handle(reader, writer, self.answer, self._engine.common), host, port, backlog=256
         )
-        print(f"Starting server on {host}:{port}", flush=True)
+        say(f"Starting server on {host}:{port}")
         async with server:
             await server.serve_forever()
 
@@ -75,7 +75,7 @@ def main() -> None:
     switches = Switches.from_environment()
     line = arguments.line or switches.line
     if arguments.version:
-        print(f"shimmy {'2.6.5' if line == 'airframe' else '1.8.1'}")
+        say(f"shimmy {'2.6.5' if line == 'airframe' else '1.8.1'}")
         return
     path = Path(arguments.model_path or "")
     if not path.is_file():
