@@ -34,6 +34,10 @@ LABEL_ROUTER: Final = f"{GROUP}/router"
 """On the router's pods, value "true": what the engines' NetworkPolicy lets in."""
 
 ANNOTATION_SPEC_DIGEST: Final = f"{GROUP}/spec-digest"
+ANNOTATION_RENDERED: Final = f"{GROUP}/rendered"
+"""On every child object: digest of what the operator rendered for it."""
+ANNOTATION_MODEL_SHA256: Final = f"{GROUP}/model-sha256"
+"""On engine pods: digest of the file that they serve, so that another file means other pods."""
 
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""

@@ -1,0 +1,60 @@
+"""Entry point of `shimmy-operator`."""
+
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from datetime import UTC, datetime
+
+from shimmy_operator.cluster.kube import KubeCluster, connect
+from shimmy_operator.cluster.store import Store
+from shimmy_operator.handlers.controller import Controller
+from shimmy_operator.handlers.queue import WorkQueue
+from shimmy_operator.handlers.server import serve
+from shimmy_operator.metrics import Metrics
+from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.settings import Settings, parse_settings
+
+
+async def run(settings: Settings) -> None:
+    """Manage one cluster until SIGTERM or SIGINT."""
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    metrics, queue = Metrics(), WorkQueue()
+    async with await connect(settings.kubeconfig, settings.kube_context) as api:
+        cluster = KubeCluster(api, metrics.count_write)
+        environment = Environment(
+            cluster=cluster,
+            store=Store(),
+            settings=settings.context,
+            clock=lambda: datetime.now(UTC),
+            later=queue.add_later,
+        )
+        controller = Controller(environment, cluster, queue, metrics, settings.resync_seconds)
+        ports = (settings.metrics_port, settings.health_port)
+        async with serve(settings.host, *ports, metrics.registry, lambda: controller.ready):
+            await _until_stopped(controller, stopped)
+
+
+async def _until_stopped(controller: Controller, stopped: asyncio.Event) -> None:
+    work = asyncio.create_task(controller.run())
+    stop = asyncio.create_task(stopped.wait())
+    done, pending = await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+    for task in pending:
+        task.cancel()
+    await asyncio.gather(*pending, return_exceptions=True)
+    for task in done:
+        task.result()
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run with the flags of the command line."""
+    settings = parse_settings(sys.argv[1:] if arguments is None else arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=settings.log_level)
+    asyncio.run(run(settings))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""What reconciliation asks of a cluster. KubeCluster talks to an API server; unit tests have one in memory."""
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from shimmy_operator.cluster.resources import Manifest, Reference
+
+
+class Cluster(Protocol):
+    """Writes single objects. Every method raises ClusterError; errors.py lists its kinds."""
+
+    async def create(self, manifest: Manifest) -> Manifest:
+        """Make an object that must not exist yet, and return it as stored.
+
+        Raises:
+            AlreadyExistsError: it exists.
+        """
+
+    async def apply(self, manifest: Manifest) -> Manifest:
+        """Make the object have these fields (server-side apply, forced), and return it as stored."""
+
+    async def apply_status(self, manifest: Manifest) -> Manifest:
+        """The same for its status; `manifest` has metadata (with the uid) and status, nothing else.
+
+        Raises:
+            NotFoundError: there is no such object.
+            ConflictError: the object has another uid.
+        """
+
+    async def replace_spec(self, manifest: Manifest) -> Manifest:
+        """Overwrite the whole spec of an existing object, fields of other managers included."""
+
+    async def delete(self, reference: Reference, uid: str) -> None:
+        """Delete this very object, and in the background what it owns. Nothing happens if it is gone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Selection:
+    """Which objects of a kind to watch; None means all."""
+
+    kind: str
+    namespace: str | None = None
+    labels: str | None = None
+    """Label selector."""
+    fields: str | None = None
+    """Field selector."""
+
+
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """All selected objects at one moment."""
+
+    items: tuple[Manifest, ...]
+    resource_version: str
+
+
+@dataclass(frozen=True, slots=True)
+class WatchEvent:
+    """One change; of a BOOKMARK only the resourceVersion means something."""
+
+    type: Literal["ADDED", "MODIFIED", "DELETED", "BOOKMARK"]
+    object: Manifest
+
+
+class Watcher(Protocol):
+    """Lists and watches collections. Every method raises ClusterError."""
+
+    async def list(self, selection: Selection) -> Listing:
+        """Everything that is selected."""
+
+    def watch(self, selection: Selection, resource_version: str) -> AsyncIterator[WatchEvent]:
+        """Changes after `resource_version`, until the server ends the stream.
+
+        Raises:
+            ExpiredError: `resource_version` is too old.
+        """

@@ -1,0 +1,84 @@
+"""Which objects a change concerns."""
+
+from collections.abc import Iterator
+from typing import Final
+
+from shimmy_api import names
+from shimmy_api.model import ShimmyModelSpec
+from shimmy_operator.cluster.resources import Manifest, Reference, reference
+from shimmy_operator.cluster.store import Store
+from shimmy_operator.reconcile.children import owner_reference
+from shimmy_operator.reconcile.environment import namespace_of
+from shimmy_operator.render.location import locate
+
+OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
+_OF_TENANT: Final = frozenset({"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret"})
+
+
+def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    """The objects to reconcile after `manifest` appeared, changed or went."""
+    kind = manifest["kind"]
+    if kind in OWN_KINDS:
+        yield reference(manifest)
+        yield from _dependents(manifest, store)
+    elif kind == "Namespace":
+        yield from _of_namespace(manifest, store)
+    elif kind == "EndpointSlice":
+        yield from (reference(tenant) for tenant in store.all("ShimmyTenant"))
+    elif kind == "PersistentVolumeClaim":
+        yield from _of_claim(manifest, store)
+    elif kind == "Pod":
+        yield from _of_pod(manifest, store)
+    elif kind in _OF_TENANT:
+        yield from _of_tenant(manifest, store)
+    else:
+        yield from filter(None, (owner_reference(own, manifest) for own in OWN_KINDS))
+
+
+def _dependents(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    metadata = manifest["metadata"]
+    if manifest["kind"] == "ShimmyTenant":
+        yield from _inhabitants(namespace_of(manifest), store)
+    elif manifest["kind"] == "ShimmyModel":
+        for instance in store.within("ShimmyInstance", metadata["namespace"]):
+            if metadata["name"] in instance["spec"]["models"]:
+                yield reference(instance)
+
+
+def _inhabitants(namespace: str, store: Store) -> Iterator[Reference]:
+    for kind in ("ShimmyModel", "ShimmyInstance"):
+        yield from (reference(manifest) for manifest in store.within(kind, namespace))
+
+
+def _of_namespace(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    name = manifest["metadata"]["name"]
+    for tenant in store.all("ShimmyTenant"):
+        if namespace_of(tenant) == name:
+            yield reference(tenant)
+    yield from _inhabitants(name, store)
+
+
+def _of_tenant(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    label = (manifest["metadata"].get("labels") or {}).get(names.LABEL_TENANT)
+    for tenant in store.all("ShimmyTenant"):
+        if names.bounded(tenant["metadata"]["name"]) == label:
+            yield reference(tenant)
+
+
+def _of_claim(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    for model in store.within("ShimmyModel", manifest["metadata"]["namespace"]):
+        try:
+            location = locate(model["metadata"]["name"], ShimmyModelSpec.model_validate(model["spec"]))
+        except ValueError:
+            continue
+        if location.claim_name == manifest["metadata"]["name"]:
+            yield reference(model)
+
+
+def _of_pod(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    labels = manifest["metadata"].get("labels") or {}
+    of = {"ShimmyModel": names.LABEL_MODEL, "ShimmyInstance": names.LABEL_INSTANCE_OF}
+    kind = "ShimmyModel" if labels.get(names.LABEL_COMPONENT) == names.FETCH else "ShimmyInstance"
+    for owner in store.within(kind, manifest["metadata"]["namespace"]):
+        if names.bounded(owner["metadata"]["name"]) == labels.get(of[kind]):
+            yield reference(owner)

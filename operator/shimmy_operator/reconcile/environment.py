@@ -1,0 +1,61 @@
+"""What every reconciliation works with."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from ipaddress import ip_address
+
+from shimmy_api import names
+from shimmy_operator.cluster.port import Cluster
+from shimmy_operator.cluster.resources import Manifest, Reference
+from shimmy_operator.cluster.store import Store
+from shimmy_operator.render.context import Context
+from shimmy_operator.render.namespace import belongs_to
+
+
+@dataclass(frozen=True, slots=True)
+class Environment:
+    """The cluster, what is known of it, the settings and the time."""
+
+    cluster: Cluster
+    store: Store
+    settings: Context
+    """As started; `context` adds what was learned since."""
+    clock: Callable[[], datetime]
+    later: Callable[[Reference, float], None]
+    """Reconcile an object again after some seconds."""
+    progress_written: dict[Reference, datetime] = field(default_factory=dict)
+    """When the status of an object was last written."""
+
+    @property
+    def context(self) -> Context:
+        """The settings with the API server's addresses, which its own EndpointSlice names."""
+        found = [
+            ip_address(address)
+            for part in self.store.within("EndpointSlice", "default")
+            for endpoint in part.get("endpoints") or ()
+            for address in endpoint["addresses"]
+        ]
+        addresses = {*self.settings.api_server_addresses, *found}
+        ordered = tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
+        return replace(self.settings, api_server_addresses=ordered)
+
+    @property
+    def now(self) -> str:
+        """The time as conditions hold it: RFC 3339, whole seconds, UTC."""
+        return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def tenant_of(self, namespace: str) -> str | None:
+        """Name of the tenant that a namespace belongs to; None if it belongs to none that exists."""
+        manifest = self.store.get("Namespace", None, namespace)
+        if manifest is None:
+            return None
+        for tenant in self.store.all("ShimmyTenant"):
+            if namespace_of(tenant) == namespace and belongs_to(manifest, tenant["metadata"]["name"]):
+                return str(tenant["metadata"]["name"])
+        return None
+
+
+def namespace_of(tenant: Manifest) -> str:
+    """Name of a tenant's namespace."""
+    return str(tenant["spec"].get("namespace") or names.tenant_namespace(tenant["metadata"]["name"]))

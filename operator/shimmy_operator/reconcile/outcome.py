@@ -1,0 +1,18 @@
+"""What a reconciliation found."""
+
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+from shimmy_api.base import ApiModel
+
+Status = TypeVar("Status", bound=ApiModel)
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome(Generic[Status]):
+    """The status that an object had, and the one that it shall have."""
+
+    before: Status
+    after: Status
+    progress: frozenset[str] = frozenset()
+    """Reasons of the condition Ready that are steps on the way."""

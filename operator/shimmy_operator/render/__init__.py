@@ -1,0 +1,1 @@
+"""Kubernetes objects from specs: pure functions that return manifests, and None where nothing is wanted."""

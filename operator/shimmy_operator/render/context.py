@@ -1,0 +1,38 @@
+"""What rendering needs to know beside the objects themselves."""
+
+from dataclasses import dataclass
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
+
+from shimmy_api.instance import Flavor
+
+Network = IPv4Network | IPv6Network
+Address = IPv4Address | IPv6Address
+
+
+@dataclass(frozen=True, slots=True)
+class AllowedEgress:
+    """A block of addresses that fetch Jobs may reach, and its TCP ports."""
+
+    network: Network
+    ports: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """The operator's settings and what it knows of the cluster, as far as child objects depend on them."""
+
+    router_namespace: str
+    """Namespace of the router's pods and of the mirrored keys."""
+    endpoint: str
+    """Base URL of the OpenAI API inside the cluster."""
+    llama_image: str
+    airframe_image: str
+    image_pull_policy: str = "IfNotPresent"
+    fetch_egress: tuple[AllowedEgress, ...] = ()
+    """What every tenant's fetch Jobs may reach."""
+    api_server_addresses: tuple[Address, ...] = ()
+    """Where the API server answers; closed to fetch Jobs even inside an allowed block."""
+
+    def engine_image(self, flavor: Flavor) -> str:
+        """The operator's own image of a flavor."""
+        return self.llama_image if flavor == "llama" else self.airframe_image

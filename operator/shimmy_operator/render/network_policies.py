@@ -1,0 +1,70 @@
+"""The walls around a tenant."""
+
+from ipaddress import ip_network
+from typing import Any, Final
+
+from shimmy_api import names
+from shimmy_api.tenant import FetchPolicy
+from shimmy_operator.render.context import AllowedEgress, Context
+from shimmy_operator.render.egress import render_ip_block
+from shimmy_operator.render.metadata import Manifest, labels, metadata
+
+DENY: Final = "shimmy-default-deny"
+ENGINES: Final = "shimmy-engines"
+FETCH: Final = "shimmy-fetch"
+
+_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"  # set by the API server on every namespace since 1.22
+_DNS: Final = {
+    "to": [
+        {
+            "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: "kube-system"}},
+            "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
+        }
+    ],
+    "ports": [{"protocol": "UDP", "port": 53}, {"protocol": "TCP", "port": 53}],
+}
+
+
+def render_network_policies(tenant: str, namespace: str, fetch: FetchPolicy, context: Context) -> list[Manifest]:
+    """Deny everything to every pod, then let the router in to the engines and fetch Jobs out to their sources."""
+    return [
+        _policy(tenant, namespace, DENY, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
+        _policy(tenant, namespace, ENGINES, _engines(context)),
+        _policy(tenant, namespace, FETCH, _fetch(fetch, context)),
+    ]
+
+
+def _policy(tenant: str, namespace: str, name: str, spec: dict[str, Any]) -> Manifest:
+    return {
+        "apiVersion": "networking.k8s.io/v1",
+        "kind": "NetworkPolicy",
+        "metadata": metadata(name, namespace, labels(tenant)),
+        "spec": spec,
+    }
+
+
+def _component(name: str) -> dict[str, Any]:
+    return {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: name}}
+
+
+def _engines(context: Context) -> dict[str, Any]:
+    router = {
+        "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.router_namespace}},
+        "podSelector": {"matchLabels": {names.LABEL_ROUTER: "true"}},
+    }
+    return {
+        "podSelector": _component(names.ENGINE),
+        "policyTypes": ["Ingress"],
+        "ingress": [{"from": [router], "ports": [{"protocol": "TCP", "port": names.ENGINE_PORT}]}],
+    }
+
+
+def _fetch(fetch: FetchPolicy, context: Context) -> dict[str, Any]:
+    own = [AllowedEgress(ip_network(egress.cidr, strict=False), egress.ports) for egress in fetch.egress]
+    rules: list[dict[str, Any]] = [_DNS]
+    for allowed in (*context.fetch_egress, *own):
+        block = render_ip_block(allowed.network, context.api_server_addresses)
+        if block is not None:
+            ports = [{"protocol": "TCP", "port": port} for port in allowed.ports]
+            rules.append({"to": [{"ipBlock": block}], "ports": ports})
+    return {"podSelector": _component(names.FETCH), "policyTypes": ["Egress"], "egress": rules}

@@ -1,0 +1,27 @@
+"""The headless Service of one model of an instance."""
+
+from shimmy_api import names
+from shimmy_operator.render.metadata import Manifest, Owner, labels, metadata
+
+
+def render_service(tenant: str, namespace: str, owner: Owner, model: str) -> Manifest:
+    """A Service without an address of its own: the router reads its EndpointSlices and talks to pods."""
+    found = labels(tenant, component=names.ENGINE, instance=owner.name, model=model)
+    return {
+        "apiVersion": "v1",
+        "kind": "Service",
+        "metadata": metadata(names.serving(owner.name, model), namespace, found, owner),
+        "spec": {
+            "clusterIP": "None",
+            "selector": names.selector_labels(owner.name, model),
+            "ports": [
+                {
+                    "name": names.ENGINE_PORT_NAME,
+                    "port": names.ENGINE_PORT,
+                    "targetPort": names.ENGINE_PORT_NAME,
+                    "protocol": "TCP",
+                    "appProtocol": "kubernetes.io/h2c",
+                }
+            ],
+        },
+    }

@@ -1,0 +1,99 @@
+"""The operator's settings: flags, each with an environment variable of the same name."""
+
+import argparse
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address, ip_network
+
+from shimmy_operator.render.context import AllowedEgress, Context
+
+_VERSION = "0.1.0"
+_HTTPS = 443
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the operator is told at its start."""
+
+    context: Context
+    kubeconfig: str | None
+    """None where the operator runs in the cluster that it manages."""
+    kube_context: str | None
+    resync_seconds: float
+    host: str
+    metrics_port: int
+    health_port: int
+    log_level: str
+
+
+def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
+    """Settings from the command line; --help and a bad value end the process, as argparse does."""
+    given = _parser(environment).parse_args(arguments)
+    endpoint = given.endpoint or f"http://shimmy-router.{given.router_namespace}.svc:8080/v1"
+    api_server = [environment["KUBERNETES_SERVICE_HOST"]] if environment.get("KUBERNETES_SERVICE_HOST") else []
+    context = Context(
+        router_namespace=given.router_namespace,
+        endpoint=endpoint,
+        llama_image=given.engine_image_llama,
+        airframe_image=given.engine_image_airframe,
+        image_pull_policy=given.engine_image_pull_policy,
+        fetch_egress=given.fetch_egress,
+        api_server_addresses=tuple(ip_address(address) for address in [*api_server, *given.api_server_addresses]),
+    )
+    return Settings(
+        context=context,
+        kubeconfig=given.kubeconfig,
+        kube_context=given.kube_context,
+        resync_seconds=given.resync_seconds,
+        host=given.host,
+        metrics_port=given.metrics_port,
+        health_port=given.health_port,
+        log_level=given.log_level,
+    )
+
+
+def parse_egress(text: str) -> tuple[AllowedEgress, ...]:
+    """Blocks as `10.0.0.0/8 192.0.2.0/24=443,8443`: separated by spaces, TCP port 443 unless given after `=`.
+
+    Raises:
+        ValueError: a block is no CIDR or a port no port.
+    """
+    return tuple(_block(word) for word in text.split())
+
+
+def _block(word: str) -> AllowedEgress:
+    cidr, _, ports = word.partition("=")
+    numbers = tuple(int(port) for port in ports.split(",")) if ports else (_HTTPS,)
+    if not all(0 < number < 1 << 16 for number in numbers):
+        raise ValueError(f"{word}: a port lies between 1 and 65535")
+    return AllowedEgress(ip_network(cidr, strict=False), numbers)
+
+
+def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="shimmy-operator",
+        description="Turns ShimmyTenants, ShimmyModels and ShimmyInstances into Kubernetes objects.",
+        epilog="Every flag can be given as an environment variable: --router-namespace as SHIMMY_ROUTER_NAMESPACE.",
+    )
+
+    def add(flag: str, default: str | None, help_text: str, kind: type | object = str) -> None:
+        variable = "SHIMMY_" + flag.removeprefix("--").replace("-", "_").upper()
+        value = environment.get(variable, default)
+        parser.add_argument(flag, default=value, type=kind, help=f"{help_text} (default: {default})")  # type: ignore[arg-type]
+
+    add("--router-namespace", "shimmy-system", "namespace of the router and of the mirrored keys")
+    add("--endpoint", None, "base URL of the OpenAI API, shown in the status of instances")
+    add("--engine-image-llama", f"shimmy-engine-llama:{_VERSION}", "image of engines of flavor llama and of Jobs")
+    add("--engine-image-airframe", f"shimmy-engine-airframe:{_VERSION}", "image of engines of flavor airframe")
+    add("--engine-image-pull-policy", "IfNotPresent", "imagePullPolicy of those images")
+    add("--fetch-egress", "", "what all tenants' fetch Jobs may reach: 'CIDR[=PORT,PORT] …'", parse_egress)
+    add("--api-server-addresses", "", "more addresses that fetch Jobs never reach, separated by spaces", str.split)
+    add("--resync-seconds", "600", "time between two looks at every object", float)
+    add("--kubeconfig", None, "cluster to manage; the one that the operator runs in if absent")
+    add("--kube-context", None, "context of the kubeconfig; its current one if absent")
+    add("--host", "0.0.0.0", "address of the two ports below")  # noqa: S104 - the pod's
+    add("--metrics-port", "9090", "port of /metrics; 0 for none", int)
+    add("--health-port", "8081", "port of /healthz and /readyz; 0 for none", int)
+    add("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR", str.upper)
+    return parser

@@ -1,0 +1,72 @@
+"""What a fetch Job found: the result that its pod left as termination message."""
+
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import ValidationError
+
+from shimmy_api.model import Artifact
+from shimmy_operator.render.location import Location
+from shimmy_operator.status.pods import find_problem
+
+Manifest = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why there is no usable file; `reason` is CamelCase."""
+
+    reason: str
+    message: str
+
+
+@dataclass(frozen=True, slots=True)
+class Running:
+    """The Job is at it; `problem` says what holds it up, if anything does."""
+
+    problem: Refusal | None = None
+
+
+def read_result(
+    job: Manifest, pods: Iterable[Manifest], location: Location, digest: str
+) -> Artifact | Refusal | Running:
+    """What the newest pod of the Job says, together with the Job's own state."""
+    newest_first = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
+    messages = [message for pod in newest_first if (message := _termination(pod)) is not None]
+    found = [_parse(message, location, digest) for message in messages]
+    artifact = next((item for item in found if isinstance(item, Artifact)), None)
+    refusal = next((item for item in found if isinstance(item, Refusal)), None)
+    if _finished(job, "Complete"):
+        return artifact or Refusal("ResultLost", f"Job {job['metadata']['name']} succeeded but its pod is gone")
+    if _finished(job, "Failed"):
+        return refusal or Refusal("CheckFailed", f"Job {job['metadata']['name']} failed without a result")
+    problem = find_problem(newest_first)
+    if problem is not None:
+        return Running(Refusal(problem.reason, problem.message))
+    return Running(refusal)
+
+
+def _finished(job: Manifest, how: str) -> bool:
+    conditions = job.get("status", {}).get("conditions") or ()
+    return any(condition["type"] == how and condition["status"] == "True" for condition in conditions)
+
+
+def _termination(pod: Manifest) -> tuple[int, str] | None:
+    for container in pod.get("status", {}).get("containerStatuses") or ():
+        ended = (container.get("state") or {}).get("terminated")
+        if ended:
+            return int(ended.get("exitCode", 1)), str(ended.get("message") or ended.get("reason") or "")
+    return None
+
+
+def _parse(message: tuple[int, str], location: Location, digest: str) -> Artifact | Refusal:
+    code, text = message
+    try:
+        found = json.loads(text)
+        if code == 0:
+            return Artifact(**found, spec_digest=digest, claim_name=location.claim_name, path=location.path)
+        return Refusal(str(found["reason"]), str(found["message"]))
+    except (ValueError, TypeError, KeyError, ValidationError):
+        return Refusal("CheckFailed", f"the check ended with code {code}: {text.strip() or 'no message'}")

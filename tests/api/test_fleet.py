@@ -1,0 +1,22 @@
+"""From three objects to everything that serves them."""
+
+from devkit.cluster import Cluster
+
+from tests.api import objects
+
+
+def test_a_tenant_a_model_and_an_instance_become_ready(cluster: Cluster) -> None:
+    tenant = objects.create(cluster, objects.tenant("acme", quota={"gpus": 2, "memory": "1024Mi"}))
+    found = objects.wait_reason(cluster, tenant, "Provisioned")
+    assert found["status"]["namespace"] == "shimmy-acme"
+    namespace = "shimmy-acme"
+    objects.create(cluster, objects.claim(namespace, "models"))
+    model = objects.create(cluster, objects.model(namespace, "tiny", "pvc://models/tiny.gguf"))
+    objects.finish_check(cluster, namespace, "tiny", objects.RESULT)
+    objects.wait_reason(cluster, model, "Checked")
+    instance = objects.create(cluster, objects.instance(namespace, "chat", "tiny"))
+    objects.wait_reason(cluster, instance, "Loading")
+    deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-tiny"
+    objects.merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 1}})
+    found = objects.wait_reason(cluster, instance, "Serving")
+    assert found["status"]["models"][0]["state"] == "Ready"
