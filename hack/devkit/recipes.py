@@ -131,6 +131,13 @@ RECIPES: Final[dict[str, Recipe]] = {
         module="github.com/rancher/local-path-provisioner",
         minutes=1.5,
     ),
+    "metrics-server": Recipe(
+        "metrics-server",
+        "sigs.k8s.io/metrics-server/cmd/metrics-server",
+        "metrics-server",
+        module="sigs.k8s.io/metrics-server",
+        minutes=2,
+    ),
     "kind": Recipe("kind", "sigs.k8s.io/kind", "kind", module="sigs.k8s.io/kind", minutes=0.5),
     "cnid": Recipe("pod-network", ".", "cnid"),
     "pause": Recipe("tools", "./pause", "pause"),

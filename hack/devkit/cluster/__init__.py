@@ -6,7 +6,7 @@ adds a real node on this machine. Tests use `start`, people use `hack/cluster`.
 
 from devkit.cluster.client import ApiError, Client
 from devkit.cluster.cluster import Cluster, ClusterError
-from devkit.cluster.lifecycle import running, start
+from devkit.cluster.lifecycle import remove_orphans, running, start
 from devkit.cluster.removal import stop
 from devkit.cluster.state import CONTEXT_PREFIX, Profile, State, require_ours
 
@@ -18,6 +18,7 @@ __all__ = [
     "ClusterError",
     "Profile",
     "State",
+    "remove_orphans",
     "require_ours",
     "running",
     "start",

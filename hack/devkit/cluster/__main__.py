@@ -29,6 +29,7 @@ def _up(arguments: argparse.Namespace) -> None:
         durable=arguments.durable,
         nodes=arguments.nodes,
         gpus=arguments.gpus,
+        metrics=arguments.metrics,
     )
     lifecycle.say(f"{cluster.name} ({cluster.state.profile}) is up after {time.monotonic() - start:.1f} s")
     print(cluster.kubeconfig)
@@ -83,6 +84,7 @@ def _parser() -> argparse.ArgumentParser:
     up.add_argument("--durable", action="store_true", help="let etcd wait for the disk")
     up.add_argument("--nodes", type=int, help="simulated nodes (default: 2 with profile cluster, else none)")
     up.add_argument("--gpus", type=int, help="nvidia.com/gpu that each node says it has (default: simulated 8, real 0)")
+    up.add_argument("--metrics", action="store_true", help="run metrics-server on the real node (20 s more)")
     up.set_defaults(run=_up)
     down = commands.add_parser("down", help="stop a cluster and remove all of it, also after a crash")
     down.add_argument("--all", action="store_true", help="every cluster that was started here")

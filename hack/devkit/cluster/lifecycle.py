@@ -36,6 +36,7 @@ def start(
     durable: bool = False,
     nodes: int | None = None,
     gpus: int | None = None,
+    metrics: bool = False,
     owned: bool = False,
 ) -> Cluster:
     """Start the cluster `name`, or return it where it runs already with this profile.
@@ -48,6 +49,7 @@ def start(
         durable: let etcd wait for the disk.
         nodes: simulated nodes; by default 2 in the profile `cluster` and none in the others.
         gpus: of nvidia.com/gpu that each node says it has, by default 8 on simulated nodes and none on a real one.
+        metrics: run metrics-server on the real node and wait for it (20 s).
         owned: the cluster ends with this process: the next start removes it if this process did not.
 
     Raises:
@@ -58,9 +60,9 @@ def start(
     check_name(name)
     if profile == "node":
         prerequisites.require(say)
+    remove_orphans()
     folder = state_dir or clusters() / name
     with locked(folder):
-        remove_orphans()
         old = State.read(folder)
         if old is not None and Cluster(folder, old).alive():
             if old.profile != profile:
@@ -77,6 +79,7 @@ def start(
             durable=durable,
             nodes=(2 if profile == "cluster" else 0) if nodes is None else nodes,
             gpus=(8 if profile == "cluster" else 0) if gpus is None else gpus,
+            metrics=metrics,
             owner=record("owner", os.getpid()) if owned else None,
         )
         _ensure_programs(state)
@@ -109,9 +112,16 @@ def running() -> list[Cluster]:
 def remove_orphans() -> None:
     """Remove every cluster whose owner has ended without removing it."""
     for cluster in running():
-        if cluster.state.owner and not cluster.state.owner.alive():
-            say(f"removing {cluster.name}: the process that started it has ended")
-            remove(cluster.folder)
+        if _is_orphan(cluster.folder):
+            with locked(cluster.folder):
+                if _is_orphan(cluster.folder):
+                    say(f"removing {cluster.name}: the process that started it has ended")
+                    remove(cluster.folder)
+
+
+def _is_orphan(folder: Path) -> bool:
+    state = State.read(folder)
+    return state is not None and state.owner is not None and not state.owner.alive()
 
 
 def say(text: str) -> None:
@@ -130,7 +140,7 @@ def _ensure_programs(state: State) -> None:
         binaries.ensure(name)
     if state.profile == "node":
         binaries.ensure("kube-router")
-        system_images.build()
+        system_images.build(metrics=state.metrics)
 
 
 def _settled(folder: Path, state: State) -> State:

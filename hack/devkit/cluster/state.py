@@ -38,6 +38,8 @@ class State:
     """Of nvidia.com/gpu, on each node."""
     network: int | None = None
     """Number of the real node's private network; None where there is no real node."""
+    metrics: bool = False
+    """Whether the real node runs metrics-server."""
     owner: Record | None = None
     """The process for whose life the cluster was started; None: until somebody stops it."""
 

@@ -40,16 +40,9 @@ def start(cluster: Cluster) -> None:
         TimeoutError: likewise, where no single part is to blame.
     """
     node = Node(cluster.state, cluster.layout)
-    names = {
-        "coredns": system_images.COREDNS,
-        "provisioner": system_images.PROVISIONER,
-        "shell": system_images.SHELL,
-        "dns": node.plan.dns,
-        "volumes": str(node.folder / "volumes"),
-    }
-    cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=_manifests(names))
+    _apply(cluster, node, "rights", "dns", "storage")
     _start_containerd(cluster, node)
-    images.load(node, [system_images.build()])
+    images.load(node, [system_images.build(metrics=cluster.state.metrics)])
     _start_kubelet(cluster, node)
     _start_proxy(cluster, node)
     client = cluster.client
@@ -61,9 +54,12 @@ def start(cluster: Cluster) -> None:
         # https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
         patch = {"status": {"capacity": {GPU: str(cluster.state.gpus)}}}
         client.json(f"{path}/status", "PATCH", patch, "application/merge-patch+json")
-    for namespace, name in (("kube-system", "coredns"), ("local-path-storage", "local-path-provisioner")):
-        deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
-        _wait(cluster, "kubelet", f"{name} is ready", lambda d=deployment: _available(client.json(d)))
+    _wait_available(cluster, "kube-system", "coredns")
+    _wait_available(cluster, "local-path-storage", "local-path-provisioner")
+    if cluster.state.metrics:
+        # Last: while an aggregated API is announced and not yet there, namespaces cannot be deleted.
+        _apply(cluster, node, "metrics")
+        _wait_available(cluster, "kube-system", "metrics-server")
 
 
 def _start_containerd(cluster: Cluster, node: Node) -> None:
@@ -149,13 +145,28 @@ def _wait(cluster: Cluster, name: str, what: str, ask: Any, seconds: float = _RE
         raise ClusterError(f"{error}; the end of {name}'s log:\n{cluster.processes.tail(name)}") from error
 
 
-def _available(deployment: dict[str, Any]) -> bool:
-    return bool(deployment.get("status", {}).get("availableReplicas"))
+def _wait_available(cluster: Cluster, namespace: str, name: str) -> None:
+    client = cluster.client
+    path = f"/apis/apps/v1/namespaces/{namespace}/deployments/{name}"
+
+    def available() -> bool:
+        return bool(client.json(path).get("status", {}).get("availableReplicas"))
+
+    _wait(cluster, "kubelet", f"{name} is ready", available)
 
 
-def _manifests(names: Mapping[str, str]) -> str:
-    texts = (path.read_text(encoding="utf-8") for path in sorted(_MANIFESTS.glob("*.yaml")))
-    return "\n---\n".join(Template(text).substitute(names) for text in texts)
+def _apply(cluster: Cluster, node: Node, *manifests: str) -> None:
+    names = {
+        "coredns": system_images.COREDNS,
+        "provisioner": system_images.PROVISIONER,
+        "shell": system_images.SHELL,
+        "metrics": system_images.METRICS,
+        "dns": node.plan.dns,
+        "volumes": str(node.folder / "volumes"),
+    }
+    texts = [(_MANIFESTS / f"{name}.yaml").read_text(encoding="utf-8") for name in manifests]
+    objects = "\n---\n".join(Template(text).substitute(names) for text in texts)
+    cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=objects)
 
 
 def _may_lower_oom_score() -> bool:

@@ -20,16 +20,24 @@ SHELL: Final = f"{REGISTRY}/shell:1"
 """busybox as every tool, for helper pods and tests."""
 ECHO: Final = f"{REGISTRY}/echo:1"
 """Answers any HTTP request at port 8080; `get URL` and `dns NAME` ask instead."""
+METRICS: Final = f"{REGISTRY}/metrics-server:1"
 _TOOLS: Final = ("sh", "cat", "chmod", "chown", "cp", "ls", "mkdir", "nc", "rm", "sha256sum", "sleep", "tar", "touch")
 
 
-def build() -> Path:
+def build(*, metrics: bool = False) -> Path:
     """The archive with all of them in the user's cache, written where it is missing or its inputs changed.
+
+    Args:
+        metrics: metrics-server too.
 
     Raises:
         binaries.BinaryError: a program cannot be built.
     """
     images = _images()
+    if metrics:
+        images.append(
+            Image(METRICS, ["/metrics-server"], "65532:65532", {"/metrics-server": binaries.ensure("metrics-server")})
+        )
     path = cache() / "system-images" / f"{_digest(images)}.tar"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
