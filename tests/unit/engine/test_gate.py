@@ -1,0 +1,96 @@
+import asyncio
+from contextlib import suppress
+
+import pytest
+
+from shimmy_engine.gate import Gate, Occupancy, QueueFullError
+
+
+async def turn() -> None:
+    for _ in range(3):
+        await asyncio.sleep(0)
+
+
+async def test_one_passes_at_a_time_in_order_of_arrival() -> None:
+    gate, order = Gate(queue=8), list[int]()
+
+    async def visit(number: int) -> None:
+        await gate.enter()
+        order.append(number)
+        assert gate.in_flight == 1
+        await asyncio.sleep(0)
+        gate.leave()
+
+    await asyncio.gather(*(visit(number) for number in range(8)))
+    assert order == list(range(8))
+    assert (gate.in_flight, gate.queued) == (0, 0)
+
+
+async def test_past_the_bound_a_request_is_refused_at_once() -> None:
+    gate = Gate(queue=1)
+    await gate.enter()
+    waiting = asyncio.create_task(gate.enter())
+    await turn()
+    with pytest.raises(QueueFullError):
+        await gate.enter()
+    gate.leave()
+    await waiting
+
+
+async def test_without_a_queue_only_a_free_engine_is_entered() -> None:
+    gate = Gate(queue=0)
+    await gate.enter()
+    with pytest.raises(QueueFullError):
+        await gate.enter()
+    gate.leave()
+    await gate.enter()
+
+
+async def test_who_leaves_gives_up_its_place() -> None:
+    gate = Gate(queue=1)
+    await gate.enter()
+    leaving = asyncio.create_task(gate.enter())
+    await turn()
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    assert gate.queued == 0
+    waiting = asyncio.create_task(gate.enter())
+    await turn()
+    gate.leave()
+    await waiting
+
+
+async def test_a_turn_that_comes_in_the_moment_of_leaving_goes_to_the_next() -> None:
+    gate = Gate(queue=2)
+    await gate.enter()
+    leaving, next_one = asyncio.create_task(gate.enter()), asyncio.create_task(gate.enter())
+    await turn()
+    gate.leave()
+    leaving.cancel()
+    with suppress(asyncio.CancelledError):
+        await leaving
+    await next_one
+    assert gate.in_flight == 1
+
+
+async def test_idle_is_awaited() -> None:
+    gate = Gate(queue=1)
+    await gate.enter()
+    idle = asyncio.create_task(gate.wait_idle())
+    await turn()
+    assert not idle.done()
+    gate.leave()
+    await idle
+
+
+async def test_an_occupancy_is_empty_when_the_last_one_has_left() -> None:
+    occupancy = Occupancy()
+    await occupancy.wait_empty()
+    with occupancy:
+        with occupancy:
+            pass
+        empty = asyncio.create_task(occupancy.wait_empty())
+        await turn()
+        assert not empty.done()
+    await empty
