@@ -61,8 +61,9 @@ class ShimmyTenantSpec(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             cel(
-                "has(self.namespace) == has(oldSelf.namespace)"
-                " && (!has(self.namespace) || self.namespace == oldSelf.namespace)",
+                # CEL reserves the word: https://kubernetes.io/docs/reference/using-api/cel/#escaping
+                "has(self.__namespace__) == has(oldSelf.__namespace__)"
+                " && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",
                 "namespace is immutable; delete the tenant and create it anew to move it",
             )
         )
