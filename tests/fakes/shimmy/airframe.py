@@ -106,6 +106,7 @@ class Airframe:
                 for index, piece in enumerate(plan.pieces):
                     await self._pace.before(index, plan, connection)
                     await stream.send(events.chunk(content=piece))
+            await self._pace.before(len(plan.pieces), plan, connection)
         except FailedError:
             error = {"code": "generation_failed", "message": "Generation failed", "type": "server_error"}
             await stream.send(Reply.json({"error": error}).body.decode())
@@ -130,7 +131,7 @@ class Airframe:
         """Tokens of a whole answer, the terminal one included; None where it failed."""
         try:
             async with self._lock:
-                for index in range(len(plan.pieces) or 1):
+                for index in range(len(plan.pieces) + 1):
                     await self._pace.before(index, plan, connection)
         except FailedError:
             return None

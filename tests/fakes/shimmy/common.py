@@ -81,6 +81,8 @@ class Pace:
         """
         if script.fault and index == min(FAULT_AFTER, len(script.pieces)):
             await self._strike(script.fault, connection)
+        if index == len(script.pieces):
+            return
         if self._switches.tokens_per_second:
             await asyncio.sleep(1 / self._switches.tokens_per_second)
         elif index % 16 == 0:

@@ -48,6 +48,7 @@ class Llama:
             for index, piece in enumerate(plan.pieces):
                 await self._pace.before(index, plan, connection)
                 await stream.send(events.chunk(content=piece))
+            await self._pace.before(len(plan.pieces), plan, connection)
         except FailedError:
             pass  # the real one ignores the result of its generation too
         await stream.send(events.chunk(reason="stop"))
@@ -70,6 +71,7 @@ class Llama:
             for index, piece in enumerate(plan.pieces):
                 await self._pace.before(index, plan, connection)
                 await stream.send(piece)
+            await self._pace.before(len(plan.pieces), plan, connection)
         except FailedError:
             pass
         await stream.send("[DONE]")
@@ -87,7 +89,7 @@ class Llama:
 
     async def _collect(self, plan: Script, connection: Connection) -> str | None:
         try:
-            for index in range(len(plan.pieces) or 1):
+            for index in range(len(plan.pieces) + 1):
                 await self._pace.before(index, plan, connection)
         except FailedError:
             return None

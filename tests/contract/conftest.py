@@ -1,0 +1,39 @@
+"""The programs that the contract tests run against: the fake in both lines, and the real Shimmy of each line."""
+
+from pathlib import Path
+
+import pytest
+from tests.contract.running import FAKE, Program
+from tests.fakes.shimmy import toy_gguf
+
+from devkit import models, shimmy_build
+
+
+@pytest.fixture(scope="session")
+def toy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return toy_gguf.write(tmp_path_factory.mktemp("toy") / "toy.gguf")
+
+
+@pytest.fixture(params=["llama", "airframe"])
+def fake(request: pytest.FixtureRequest, toy: Path) -> Program:
+    """Each line's fake."""
+    return Program(request.param, FAKE, toy)
+
+
+@pytest.fixture(scope="session")
+def real_llama() -> Program:
+    return Program("llama", shimmy_build.build("shimmy-llama"), models.smollm2())
+
+
+@pytest.fixture(scope="session")
+def real_airframe() -> Program:
+    """Shimmy 2.6 on software Vulkan (apt-get install mesa-vulkan-drivers), or on a GPU where there is one."""
+    return Program("airframe", shimmy_build.build("shimmy-airframe"), models.tiny())
+
+
+@pytest.fixture(params=["fake-llama", "fake-airframe", "real-llama", "real-airframe"], scope="session")
+def program(request: pytest.FixtureRequest, toy: Path) -> Program:
+    """Each of the four."""
+    kind, _, line = request.param.partition("-")
+    real: Program = request.getfixturevalue(f"real_{line}")
+    return real if kind == "real" else Program(line, FAKE, toy)
