@@ -40,8 +40,8 @@ class Authority:
             self._create(name)
         self._certificate = x509.load_pem_x509_certificate(self.files.certificate.read_bytes())
         key = serialization.load_pem_private_key(self.files.key.read_bytes(), password=None)
-        if not isinstance(key, ec.EllipticCurvePrivateKey):
-            raise TypeError(f"{self.files.key} holds no elliptic curve key")
+        if not isinstance(key, ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey):
+            raise TypeError(f"{self.files.key} holds no key that signs certificates")
         self._key = key
 
     def server(self, name: str, hosts: Sequence[str]) -> Pair:
@@ -64,6 +64,7 @@ class Authority:
             _builder(subject, subject, key.public_key())
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_key_usage(authority=True), critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
         _write_key(self.files.key, key)
         certificate = builder.sign(key, hashes.SHA256())
@@ -83,6 +84,8 @@ class Authority:
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(_key_usage(authority=False), critical=True)
             .add_extension(x509.ExtendedKeyUsage(usages), critical=False)
+            # Python 3.13 refuses certificates that do not name their authority's key (RFC 5280, section 4.2.1.1).
+            .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key()), critical=False)
         )
         if alternatives is not None:
             builder = builder.add_extension(alternatives, critical=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from devkit import binaries
 from devkit.cluster import lifecycle, removal
 from devkit.cluster.cluster import Cluster, ClusterError
+from devkit.cluster.kind.runtime import KindError
 from devkit.cluster.node.prerequisites import MissingError
 from devkit.paths import clusters
 
@@ -17,7 +18,7 @@ def main() -> None:
     arguments = _parser().parse_args()
     try:
         arguments.run(arguments)
-    except (ClusterError, binaries.BinaryError, MissingError, OSError) as error:
+    except (ClusterError, binaries.BinaryError, MissingError, KindError, OSError) as error:
         sys.exit(f"hack/cluster: {error}")
 
 
@@ -81,6 +82,7 @@ def _parser() -> argparse.ArgumentParser:
         help="api: etcd and kube-apiserver; cluster: controllers, scheduler and simulated nodes too; node: a real "
         "node on this machine (root); default: cluster",
     )
+    up.add_argument("--kind", action="store_const", const="kind", dest="profile", help="a node on kind, in Docker")
     up.add_argument("--durable", action="store_true", help="let etcd wait for the disk")
     up.add_argument("--nodes", type=int, help="simulated nodes (default: 2 with profile cluster, else none)")
     up.add_argument("--gpus", type=int, help="nvidia.com/gpu that each node says it has (default: simulated 8, real 0)")

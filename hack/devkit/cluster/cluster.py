@@ -9,6 +9,7 @@ from devkit import binaries
 from devkit.cluster import control_plane
 from devkit.cluster.client import ApiError, Client
 from devkit.cluster.control_plane import Layout
+from devkit.cluster.kind import runtime
 from devkit.cluster.node import images
 from devkit.cluster.node.settings import Node
 from devkit.cluster.removal import stop
@@ -81,7 +82,9 @@ class Cluster:
         return self._client(Pair(Path(self.layout.certificate(ADMINISTRATOR)), Path(self.layout.key(ADMINISTRATOR))))
 
     def alive(self) -> bool:
-        """Whether its API server runs."""
+        """Whether its API server runs, on kind: its node."""
+        if self.state.profile == "kind":
+            return runtime.alive(self.state)
         known = self.processes.get("kube-apiserver")
         return known is not None and known.alive()
 
@@ -107,11 +110,13 @@ class Cluster:
         Raises:
             ClusterError: there is no real node, or an archive cannot be read.
         """
-        if self.state.network is None:
+        if self.state.profile not in {"node", "kind"}:
             raise ClusterError(f"{self.name} has profile {self.state.profile}, and so no real node to load images into")
         try:
+            if self.state.profile == "kind":
+                return runtime.load(self.state, archives)
             return images.load(Node(self.state, self.layout), archives)
-        except images.ImageError as error:
+        except (images.ImageError, runtime.KindError) as error:
             raise ClusterError(str(error)) from error
 
     def kubectl(self, *arguments: str, standard_input: str | None = None) -> str:

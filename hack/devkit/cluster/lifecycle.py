@@ -12,6 +12,7 @@ import yaml
 from devkit import binaries, ports
 from devkit.cluster import audit_policy, control_plane, simulated
 from devkit.cluster.cluster import ADMINISTRATOR, Cluster, ClusterError
+from devkit.cluster.kind import runtime
 from devkit.cluster.node import network, prerequisites, programs, system_images
 from devkit.cluster.node.settings import Node
 from devkit.cluster.removal import locked, remove, tear_down
@@ -43,7 +44,7 @@ def start(
 
     Args:
         profile: `api`: etcd and API server; `cluster`: controllers, scheduler and simulated nodes too; `node`: a
-            real node on this machine instead of simulated ones.
+            real node on this machine instead of simulated ones; `kind`: the same on kind, in Docker.
         name: also the end of its kube context.
         state_dir: its folder; by default one in the user's cache, where hack/cluster finds it.
         durable: let etcd wait for the disk.
@@ -54,12 +55,15 @@ def start(
 
     Raises:
         ClusterError: it runs with another profile, or a part of it does not start.
+        KindError: Docker does not answer, or kind failed.
         MissingError: this machine cannot run a real node.
         binaries.BinaryError: a program is missing and cannot be built.
     """
     check_name(name)
     if profile == "node":
         prerequisites.require(say)
+    if profile == "kind":
+        runtime.require()
     remove_orphans()
     folder = state_dir or clusters() / name
     with locked(folder):
@@ -131,8 +135,8 @@ def say(text: str) -> None:
 
 def _ensure_programs(state: State) -> None:
     """Build what is missing, which may take minutes: before anything runs."""
-    names = ["etcd", "kube-apiserver", "kubectl"]
-    if state.profile != "api":
+    names = ["kubectl", "kind"] if state.profile == "kind" else ["kubectl", "etcd", "kube-apiserver"]
+    if state.profile in {"cluster", "node"}:
         names += ["kube-controller-manager", "kube-scheduler"]
     if state.nodes:
         names += ["kwok"]
@@ -164,6 +168,10 @@ def _settled(folder: Path, state: State) -> State:
 
 def _start(cluster: Cluster) -> None:
     state, layout = cluster.state, cluster.layout
+    layout.audit_policy.write_text(yaml.safe_dump(audit_policy.POLICY, sort_keys=False), encoding="utf-8")
+    if state.profile == "kind":
+        _start_kind(cluster)
+        return
     _write_files(cluster)
     if state.profile == "node":
         programs.prepare(Node(state, layout))
@@ -179,7 +187,7 @@ def _start(cluster: Cluster) -> None:
 
 
 def _write_files(cluster: Cluster) -> None:
-    """Keys, certificates, kubeconfigs and the audit policy."""
+    """Keys, certificates and the administrator's kubeconfig."""
     layout, state = cluster.layout, cluster.state
     layout.pki.mkdir(mode=0o700, parents=True, exist_ok=True)
     authority = Authority(layout.pki, "ca")
@@ -188,12 +196,23 @@ def _write_files(cluster: Cluster) -> None:
     authority.client("kubelet-client", "kube-apiserver-kubelet-client", ["system:masters"])
     Authority(layout.pki, "front-proxy-ca").client("front-proxy-client", "front-proxy-client")
     service_account_key(Path(layout.key("service-account")))
+    _write_kubeconfig(cluster, authority)
+
+
+def _write_kubeconfig(cluster: Cluster, authority: Authority) -> None:
+    path, state = cluster.layout.kubeconfig, cluster.state
     administrator = authority.client(ADMINISTRATOR, ADMINISTRATOR, ["system:masters"])
-    layout.kubeconfig.touch(mode=0o600)
-    layout.kubeconfig.write_text(
-        kubeconfig(state.context, state.server, authority.files.certificate, administrator), encoding="utf-8"
-    )
-    layout.audit_policy.write_text(yaml.safe_dump(audit_policy.POLICY, sort_keys=False), encoding="utf-8")
+    path.touch(mode=0o600)
+    text = kubeconfig(state.context, state.server, authority.files.certificate, administrator)
+    path.write_text(text, encoding="utf-8")
+
+
+def _start_kind(cluster: Cluster) -> None:
+    """With the authority of kind's own cluster, the rest is as everywhere."""
+    runtime.create(cluster.state, cluster.layout)
+    _write_kubeconfig(cluster, Authority(cluster.layout.pki, "ca"))
+    if cluster.state.gpus:
+        simulated.offer_gpus(cluster.client, runtime.node(cluster.state), cluster.state.gpus)
 
 
 def _start_controllers(cluster: Cluster) -> None:

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from devkit.cluster.control_plane import Layout
+from devkit.cluster.kind import runtime
 from devkit.cluster.node import teardown
 from devkit.cluster.node.settings import Node
 from devkit.cluster.state import State
@@ -39,6 +40,9 @@ def tear_down(folder: Path) -> None:
     """End every process and take away everything outside the folder; its files stay to be looked at."""
     state = State.read(folder)
     if state is None:
+        return
+    if state.profile == "kind":
+        runtime.delete(state)
         return
     processes = Processes(folder)
     if state.network is not None:

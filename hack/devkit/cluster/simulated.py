@@ -5,6 +5,7 @@ from typing import Any, Final
 import yaml
 
 from devkit import binaries
+from devkit.cluster.client import Client
 from devkit.cluster.cluster import Cluster
 from devkit.cluster.control_plane import flags
 from devkit.waiting import until
@@ -42,6 +43,15 @@ def start(cluster: Cluster) -> None:
     nodes = [node(number, cluster.state.gpus) for number in range(1, cluster.state.nodes + 1)]
     cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=yaml.safe_dump_all(nodes))
     until(lambda: _all_ready(cluster), "the simulated nodes are ready", seconds=_READY_SECONDS)
+
+
+def offer_gpus(client: Client, name: str, gpus: int) -> None:
+    """Let a real node say that it has GPUs, which no device plugin gives it.
+
+    https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
+    """
+    patch = {"status": {"capacity": {GPU: str(gpus)}}}
+    client.json(f"/api/v1/nodes/{name}/status", "PATCH", patch, "application/merge-patch+json")
 
 
 def _flags(cluster: Cluster) -> list[str]:

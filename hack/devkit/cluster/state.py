@@ -12,7 +12,7 @@ import yaml
 from devkit.pki import Pair
 from devkit.processes import Record
 
-Profile = Literal["api", "cluster", "node"]
+Profile = Literal["api", "cluster", "node", "kind"]
 CONTEXT_PREFIX: Final = "shimmy-dev-"
 """Of the kube context of every cluster started here: tests refuse any other."""
 _MARKER: Final = "cluster.json"

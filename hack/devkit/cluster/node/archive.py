@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, Final
 
 _CREATED: Final = "1970-01-01T00:00:00Z"
+_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 _ARCHITECTURES: Final = {"x86_64": "amd64", "aarch64": "arm64"}
 
 
@@ -49,14 +50,21 @@ def _add_image(archive: tarfile.TarFile, image: Image) -> dict[str, Any]:
             "architecture": _ARCHITECTURES.get(platform.machine(), platform.machine()),
             "os": "linux",
             "created": _CREATED,
-            "config": {"Entrypoint": list(image.entrypoint) or None, "User": image.user, "WorkingDir": "/"},
+            "config": {
+                "Entrypoint": list(image.entrypoint) or None,
+                "Env": [f"PATH={_PATH}"],
+                "User": image.user,
+                "WorkingDir": "/",
+            },
             "rootfs": {"type": "layers", "diff_ids": [f"sha256:{digest}"]},
             "history": [{"created": _CREATED}],
         }
     ).encode()
     name = f"{hashlib.sha256(config).hexdigest()}.json"
-    _add(archive, name, config)
-    _add(archive, f"{digest}/layer.tar", layer)
+    have = set(archive.getnames())
+    for path, data in ((name, config), (f"{digest}/layer.tar", layer)):
+        if path not in have:
+            _add(archive, path, data)
     return {"Config": name, "RepoTags": [image.tag], "Layers": [f"{digest}/layer.tar"]}
 
 

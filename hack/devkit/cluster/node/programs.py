@@ -12,7 +12,7 @@ from devkit.cluster.control_plane import flags
 from devkit.cluster.node import cgroups, images, network, settings, system_images
 from devkit.cluster.node.prerequisites import cni_folder, search_path
 from devkit.cluster.node.settings import NODE, Node
-from devkit.cluster.simulated import GPU, is_ready
+from devkit.cluster.simulated import is_ready, offer_gpus
 from devkit.pki import Authority
 from devkit.waiting import until
 
@@ -50,10 +50,7 @@ def start(cluster: Cluster) -> None:
     _wait(cluster, "kubelet", "the node is ready", lambda: is_ready(client.find(path) or {}))
     _start_firewall(cluster, node)
     if cluster.state.gpus:
-        # Extended resources on a node without a device plugin:
-        # https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
-        patch = {"status": {"capacity": {GPU: str(cluster.state.gpus)}}}
-        client.json(f"{path}/status", "PATCH", patch, "application/merge-patch+json")
+        offer_gpus(client, NODE, cluster.state.gpus)
     _wait_available(cluster, "kube-system", "coredns")
     _wait_available(cluster, "local-path-storage", "local-path-provisioner")
     if cluster.state.metrics:

@@ -33,19 +33,20 @@ def build(*, metrics: bool = False) -> Path:
     Raises:
         binaries.BinaryError: a program cannot be built.
     """
-    images = _images()
+    wanted = images()
     if metrics:
-        images.append(
+        wanted.append(
             Image(METRICS, ["/metrics-server"], "65532:65532", {"/metrics-server": binaries.ensure("metrics-server")})
         )
-    path = cache() / "system-images" / f"{_digest(images)}.tar"
+    path = cache() / "system-images" / f"{_digest(wanted)}.tar"
     if not path.exists():
         path.parent.mkdir(parents=True, exist_ok=True)
-        archive.write(path, images)
+        archive.write(path, wanted)
     return path
 
 
-def _images() -> list[Image]:
+def images() -> list[Image]:
+    """What every node has. Programs that are missing are built first; errors as in `build`."""
     busybox = Path(shutil.which("busybox", path=search_path()) or "/bin/busybox")
     temporary = {"/tmp": 0o1777}  # noqa: S108 - a folder inside an image
     return [

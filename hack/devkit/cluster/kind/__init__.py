@@ -1,0 +1,1 @@
+"""The same cluster on kind, where Docker runs: `hack/cluster up --kind`."""
