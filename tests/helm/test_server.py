@@ -1,0 +1,60 @@
+"""The charts in a real API server: install, upgrade and uninstall."""
+
+import subprocess
+
+import pytest
+from tests.helm.charts import CHARTS, NAMESPACE, Helm
+
+from devkit.cluster import Cluster
+from devkit.kubectl import Kubectl
+from devkit.testing import api_server as api_server
+from shimmy_api.kinds import KINDS
+
+CRDS = "shimmy-crds"
+OPERATOR = "shimmy-operator"
+
+
+@pytest.fixture
+def kubectl(api_server: Cluster) -> Kubectl:
+    return Kubectl(api_server.kubeconfig)
+
+
+def test_both_charts_install_upgrade_and_uninstall(helm: Helm, api_server: Cluster, kubectl: Kubectl) -> None:
+    _upgrade(helm, api_server, CRDS)
+    _upgrade(helm, api_server, OPERATOR)
+    _upgrade(helm, api_server, OPERATOR, "--set", "router.replicas=3")
+    router = kubectl.get("deployment", "shimmy-router", NAMESPACE)
+    assert router is not None
+    assert router["spec"]["replicas"] == 3
+
+    tenant = "apiVersion: shimmy.dev/v1alpha1\nkind: ShimmyTenant\nmetadata: {name: kept}\nspec: {}\n"
+    kubectl.run("apply", "-f", "-", stdin=tenant)
+    _run(helm, api_server, "uninstall", OPERATOR)
+    _run(helm, api_server, "uninstall", CRDS)
+    assert kubectl.get("deployment", "shimmy-router", NAMESPACE) is None
+    # With a CRD would go every object of its kind.
+    assert kubectl.get("shimmytenant", "kept") is not None
+
+    _upgrade(helm, api_server, CRDS)
+    for kind in KINDS:
+        assert kubectl.get("crd", f"{kind.plural}.shimmy.dev") is not None
+
+
+def test_the_server_accepts_every_option_and_warns_of_nothing(helm: Helm, kubectl: Kubectl) -> None:
+    namespace = f"apiVersion: v1\nkind: Namespace\nmetadata:\n  name: {NAMESPACE}-warned\n  labels:\n"
+    namespace += "    pod-security.kubernetes.io/warn: restricted\n"
+    kubectl.run("apply", "-f", "-", stdin=namespace)
+    options = ["--set-json", 'image.pullSecrets=["registry"]', "--set-json", 'router.service.type="NodePort"']
+    options += ["--set-json", "router.service.nodePort=30080", "--set-json", 'router.nodeSelector={"disk":"ssd"}']
+    text = helm.run("template", "shimmy", str(CHARTS / OPERATOR), "--namespace", f"{NAMESPACE}-warned", *options)
+    command = kubectl.command("apply", "--dry-run=server", "--validate=strict", "-f", "-")
+    done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def _upgrade(helm: Helm, api_server: Cluster, chart: str, *options: str) -> None:
+    _run(helm, api_server, "upgrade", "--install", "--create-namespace", chart, str(CHARTS / chart), *options)
+
+
+def _run(helm: Helm, api_server: Cluster, *arguments: str) -> None:
+    helm.run(*arguments, "--kubeconfig", str(api_server.kubeconfig), "--namespace", NAMESPACE)
