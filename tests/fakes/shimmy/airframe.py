@@ -72,7 +72,11 @@ class Airframe:
             return
         choice = {"finish_reason": _reason(plan), "index": 0, "logprobs": None, "text": "".join(plan.pieces)}
         head = {"choices": [choice], "created": int(time.time()), "id": f"cmpl-{uuid.uuid4().hex}"}
-        tail = {"model": body["model"], "object": "text_completion", "usage": usage(prompt, tokens)}
+        tail = {
+            "model": body["model"],
+            "object": "text_completion",
+            "usage": dict(sorted(usage(prompt, tokens).items())),
+        }
         connection.reply(Reply.json(head | tail))
 
     async def generate(self, request: Request, connection: Connection) -> None:

@@ -117,12 +117,13 @@ class ChatEvents:
 
     def usage(self, prompt: int, completion: int) -> str:
         """2.6's usage event, whose keys are sorted."""
-        return dumps(dict(sorted((self._head | {"choices": [], "usage": usage(prompt, completion)}).items())))
+        event = self._head | {"choices": [], "usage": dict(sorted(usage(prompt, completion).items()))}
+        return dumps(dict(sorted(event.items())))
 
 
 def usage(prompt: int, completion: int) -> dict[str, int]:
     """Token counts."""
-    return {"completion_tokens": completion, "prompt_tokens": prompt, "total_tokens": prompt + completion}
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
 
 
 def dumps(value: Any) -> str:
