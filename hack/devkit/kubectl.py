@@ -3,26 +3,26 @@
 import json
 import re
 import subprocess
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO, Any
 
 from devkit.binaries import ensure
-
-T = TypeVar("T")
-
-POLL_SECONDS = 0.5
+from devkit.waiting import until
 
 
 class KubectlError(Exception):
     """kubectl refused; the message is its own."""
 
 
-class NotYetError(Exception):
-    """A condition did not become true in time; the message says what was seen last."""
+class NotReadyError(Exception):
+    """An object did not become Ready in time; the message says what was seen last."""
+
+
+def _silent(_: str) -> None:
+    """Hear nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,19 +65,30 @@ class Kubectl:
         text = self.run("get", kind, *scope, "-l", selector, "-o", "json")
         return list(json.loads(text)["items"])
 
-    def wait_ready(self, kind: str, name: str, namespace: str = "", *, seconds: float = 180) -> dict[str, Any]:
-        """Wait for the Ready condition of an object's current generation.
+    def wait_ready(
+        self, kind: str, name: str, namespace: str = "", *, seconds: float = 240, tell: Callable[[str], None] = _silent
+    ) -> dict[str, Any]:
+        """Wait until an object is Ready in its current generation; `tell` hears each new reason that it is not.
 
         Raises:
-            NotYetError: the time is over; the message carries the condition.
+            NotReadyError: the time is over; the message carries the condition that was seen last.
         """
+        told = "the operator has not seen it yet"
 
-        def ready() -> tuple[dict[str, Any] | None, str]:
+        def ready() -> dict[str, Any] | None:
+            nonlocal told
             found = self.get(kind, name, namespace)
             condition = ready_condition(found)
-            return (found if condition.get("status") == "True" else None), f"Ready: {condition or 'no condition'}"
+            seen = f"{condition['reason']}: {condition['message']}" if condition else told
+            if seen != told:
+                told = seen
+                tell(f"{kind} {name}: {seen}")
+            return found if condition.get("status") == "True" else None
 
-        return wait_for(ready, f"{kind} {name}", seconds=seconds)
+        try:
+            return until(ready, f"{kind} {name}", seconds=seconds, every=0.5)
+        except TimeoutError as error:
+            raise NotReadyError(f"{error}; {told}") from error
 
     @contextmanager
     def port_forward(self, target: str, port: int, namespace: str) -> Iterator[int]:
@@ -102,19 +113,3 @@ def ready_condition(found: dict[str, Any] | None) -> dict[str, Any]:
     generation = found["metadata"].get("generation")
     conditions = found.get("status", {}).get("conditions", [])
     return next((c for c in conditions if c["type"] == "Ready" and c.get("observedGeneration") == generation), {})
-
-
-def wait_for(check: Callable[[], tuple[T | None, str]], what: str, *, seconds: float) -> T:
-    """Poll until `check` gives a value; its second member says what was seen.
-
-    Raises:
-        NotYetError: the time is over.
-    """
-    deadline = time.monotonic() + seconds
-    while True:
-        value, seen = check()
-        if value is not None:
-            return value
-        if time.monotonic() > deadline:
-            raise NotYetError(f"{what}: not ready within {seconds:g} s; {seen}")
-        time.sleep(POLL_SECONDS)

@@ -7,6 +7,10 @@ from dataclasses import dataclass
 import httpx
 
 
+class ChatError(Exception):
+    """The router or the engine refused; the message is theirs."""
+
+
 @dataclass(frozen=True, slots=True)
 class Answer:
     """What came back."""
@@ -22,7 +26,7 @@ def chat(base_url: str, key: str, model: str, prompt: str, *, max_tokens: int = 
     """Ask a model and read the answer as it is generated; `echo` prints it as it comes.
 
     Raises:
-        RuntimeError: the router or the engine answered with an error, or the stream carried one.
+        ChatError: the router or the engine answered with an error, or the stream carried one.
     """
     body = {
         "model": model,
@@ -37,14 +41,14 @@ def chat(base_url: str, key: str, model: str, prompt: str, *, max_tokens: int = 
     usage = {"prompt_tokens": 0, "completion_tokens": 0}
     with httpx.stream("POST", f"{base_url}/chat/completions", json=body, headers=headers, timeout=300) as response:
         if response.status_code != httpx.codes.OK:
-            raise RuntimeError(f"{response.status_code}: {response.read().decode()}")
+            raise ChatError(f"{response.status_code}: {response.read().decode()}")
         for line in response.iter_lines():
             data = line.removeprefix("data:").strip()
             if not line.startswith("data:") or data == "[DONE]":
                 continue
             event = json.loads(data)
             if "error" in event:
-                raise RuntimeError(event["error"]["message"])
+                raise ChatError(event["error"]["message"])
             usage = event.get("usage") or usage
             for choice in event.get("choices", []):
                 piece = choice["delta"].get("content") or ""

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 from devkit.binaries import ensure
-from devkit.kubectl import Kubectl, ready_condition, wait_for
+from devkit.kubectl import Kubectl
 from devkit.paths import REPOSITORY
 from devkit.progress import say, step
 from shimmy_api import names
@@ -77,28 +77,6 @@ class Fleet:
         """Apply one file of examples/demo."""
         self.kubectl.apply((EXAMPLES / name).read_text(encoding="utf-8"))
 
-    def follow(self, kind: str, name: str, namespace: str = "", *, seconds: float = 240) -> dict[str, Any]:
-        """Wait until an object is Ready, and tell each new reason that its condition gives.
-
-        Raises:
-            NotYetError: the time is over.
-        """
-        told = ""
-
-        def ready() -> tuple[dict[str, Any] | None, str]:
-            nonlocal told
-            found = self.kubectl.get(kind, name, namespace)
-            condition = ready_condition(found)
-            seen = (
-                f"{condition.get('reason', 'Unseen')}: {condition.get('message', 'the operator has not seen it yet')}"
-            )
-            if seen != told:
-                told = seen
-                say(f"  {kind} {name}: {seen}")
-            return (found if condition.get("status") == "True" else None), seen
-
-        return wait_for(ready, f"{kind} {name}", seconds=seconds)
-
     def fill_volume(self, model: Path) -> None:
         """Copy a model file onto the demo's volume, unless it is there."""
         self.apply_example("volume.yaml")
@@ -127,3 +105,19 @@ class Fleet:
         """The base URL of the OpenAI API, forwarded to this machine while the context lasts."""
         with self.kubectl.port_forward("service/shimmy-router", 80, SYSTEM_NAMESPACE) as port:
             yield f"http://127.0.0.1:{port}/v1"
+
+    def serve(self, model: Path) -> None:
+        """Apply the demo's tenant, model and instance, and wait until the instance serves.
+
+        Raises:
+            NotReadyError: an object did not get Ready; the message carries its condition.
+        """
+        for kind, name, namespace, file in (
+            ("shimmytenant", TENANT, "", "tenant.yaml"),
+            ("shimmymodel", MODEL, NAMESPACE, "model.yaml"),
+            ("shimmyinstance", INSTANCE, NAMESPACE, "instance.yaml"),
+        ):
+            if kind == "shimmymodel":
+                self.fill_volume(model)
+            self.apply_example(file)
+            self.kubectl.wait_ready(kind, name, namespace, tell=say)
