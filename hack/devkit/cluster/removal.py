@@ -42,7 +42,7 @@ def tear_down(folder: Path) -> None:
     if state is None:
         return
     if state.profile == "kind":
-        runtime.delete(state)
+        runtime.delete(state, Layout(folder))
         return
     processes = Processes(folder)
     if state.network is not None:

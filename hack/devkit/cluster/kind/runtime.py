@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
@@ -12,6 +13,7 @@ import yaml
 from devkit import binaries
 from devkit.cluster.control_plane import Layout
 from devkit.cluster.kind import node_image
+from devkit.cluster.node import images
 from devkit.cluster.state import State
 from devkit.images.builder import ImageError, find_builder
 
@@ -19,6 +21,8 @@ _AUDIT_POLICY: Final = "/etc/kubernetes/audit-policy.yaml"
 _AUDIT_LOGS: Final = "/var/log/kubernetes"
 _AUTHORITY: Final = "/etc/kubernetes/pki"
 _WAIT: Final = "180s"
+_NETWORK: Final = "kind"
+"""Docker network that all kind clusters share; kind makes it and never removes it."""
 
 
 class KindError(Exception):
@@ -51,6 +55,8 @@ def create(state: State, layout: Layout) -> None:
     config.write_text(yaml.safe_dump(configuration(state, layout), sort_keys=False), encoding="utf-8")
     # kind's own kubeconfig names the context otherwise, and would be merged into the user's by default.
     scratch = layout.folder / "kind.kubeconfig"
+    if _NETWORK not in _run("docker", "network", "ls", "--format={{.Name}}").split():
+        _network_mark(layout).touch()
     command = ["create", "cluster", f"--name={state.context}", f"--image={image}", f"--config={config}"]
     _kind(*command, f"--kubeconfig={scratch}", f"--wait={_WAIT}")
     scratch.unlink()
@@ -83,16 +89,19 @@ def load(state: State, archives: Sequence[Path]) -> list[str]:
     for path in archives:
         _kind("load", "image-archive", str(path), f"--name={state.context}")
     listed = _run("docker", "exec", node(state), "ctr", "--namespace=k8s.io", "images", "list", "--quiet").split()
-    return [name for name in listed if not name.startswith("sha256:")]
+    return images.names(listed)
 
 
-def delete(state: State) -> None:
-    """Delete the cluster.
+def delete(state: State, layout: Layout) -> None:
+    """Delete the cluster, and kind's Docker network if it was made for it and no other cluster uses it.
 
     Raises:
         KindError: kind failed.
     """
     _kind("delete", "cluster", f"--name={state.context}", "--kubeconfig=/dev/null")
+    if _network_mark(layout).exists():
+        with suppress(KindError):
+            _run("docker", "network", "rm", _NETWORK)
 
 
 def configuration(state: State, layout: Layout) -> dict[str, Any]:
@@ -130,6 +139,11 @@ def configuration(state: State, layout: Layout) -> dict[str, Any]:
             }
         ],
     }
+
+
+def _network_mark(layout: Layout) -> Path:
+    """Is there if the cluster's start made kind's network."""
+    return layout.folder / "made-kind-network"
 
 
 def _kind(*arguments: str) -> str:

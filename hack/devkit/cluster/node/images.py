@@ -27,9 +27,12 @@ def load(node: Node, archives: Sequence[Path]) -> list[str]:
     """
     for path in archives:
         _ctr(node, "images", "import", str(path.absolute()))
-    names = _ctr(node, "images", "list", "--quiet").split()
-    # containerd lists an image a second time by its content.
-    return [name for name in names if not name.startswith("sha256:")]
+    return names(_ctr(node, "images", "list", "--quiet").split())
+
+
+def names(listed: Sequence[str]) -> list[str]:
+    """Names that a pod can use: containerd lists each image a second time by its content."""
+    return [name for name in listed if "@" not in name and not name.startswith("sha256:")]
 
 
 def _ctr(node: Node, *arguments: str) -> str:
