@@ -5,11 +5,11 @@ import time
 from typing import Any, Final
 
 import pytest
-from devkit.cluster import Cluster
-from devkit.waiting import until
-
 from tests.api import objects
 from tests.api.test_writes import make_fleet
+
+from devkit.cluster import Cluster
+from devkit.waiting import until
 
 _WITHIN: Final = 5.0
 _NS: Final = "shimmy-drift"

@@ -1,8 +1,8 @@
 """From three objects to everything that serves them."""
 
-from devkit.cluster import Cluster
-
 from tests.api import objects
+
+from devkit.cluster import Cluster
 
 
 def test_a_tenant_a_model_and_an_instance_become_ready(cluster: Cluster) -> None:

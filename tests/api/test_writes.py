@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import Final
 
 import pytest
+from tests.api import objects, process
+
 from devkit.audit import Request, requests, writes
 from devkit.cluster import Cluster
-
-from tests.api import objects, operator
 
 REST_SECONDS: Final = float(os.environ.get("SHIMMY_TEST_REST_SECONDS", "60"))
 _RESYNC: Final = ("--resync-seconds", "2")
@@ -40,7 +40,7 @@ def settle(cluster: Cluster) -> datetime:
     """Wait until the operator has been silent for a second; returns the time after that."""
     deadline = time.monotonic() + objects.SECONDS
     while time.monotonic() < deadline:
-        last = [request.time for request in requests(cluster.audit_log, operator.USER)]
+        last = [request.time for request in requests(cluster.audit_log, process.USER)]
         if not last or (datetime.now(UTC) - last[-1]).total_seconds() > 1:
             return datetime.now(UTC)
         time.sleep(0.1)
@@ -57,34 +57,40 @@ def log(tmp_path: Path) -> Path:
 
 
 def test_creating_a_fleet_costs_one_write_per_child_and_at_most_three_per_object(installed: Cluster, log: Path) -> None:
-    with operator.running(installed, log, *_RESYNC):
+    with process.running(installed, log, *_RESYNC):
         since = datetime.now(UTC)
         make_fleet(installed, "counted")
         settle(installed)
-        found = by_object(writes(installed.audit_log, operator.USER, since))
+        found = by_object(writes(installed.audit_log, process.USER, since))
     own = {name: count for name, count in found.items() if name.split("/")[0] in _OWN}
     children = {name: count for name, count in found.items() if name.split("/")[0] not in _OWN}
     assert len(own) == 3
     assert max(own.values()) <= 3
     assert set(children.values()) == {1}
     assert Counter(name.split("/")[0] for name in children) == {
-        **{"namespaces": 1, "resourcequotas": 1, "serviceaccounts": 1, "networkpolicies": 3, "secrets": 3},
-        **{"jobs": 1, "deployments": 1, "services": 1},
+        "namespaces": 1,
+        "resourcequotas": 1,
+        "serviceaccounts": 1,
+        "networkpolicies": 3,
+        "secrets": 3,
+        "jobs": 1,
+        "deployments": 1,
+        "services": 1,
     }
 
 
 def test_a_fleet_at_rest_costs_no_request_that_writes(installed: Cluster, log: Path) -> None:
-    with operator.running(installed, log, *_RESYNC):
+    with process.running(installed, log, *_RESYNC):
         make_fleet(installed, "resting")
         since = settle(installed)
         time.sleep(REST_SECONDS)
-        assert requests(installed.audit_log, operator.USER, since) == []
+        assert requests(installed.audit_log, process.USER, since) == []
 
 
 def test_a_restart_of_the_operator_changes_no_resource_version(installed: Cluster, log: Path) -> None:
-    with operator.running(installed, log, *_RESYNC):
+    with process.running(installed, log, *_RESYNC):
         make_fleet(installed, "restarted")
         since = settle(installed)
-    with operator.running(installed, log, *_RESYNC):
+    with process.running(installed, log, *_RESYNC):
         settle(installed)
-        assert requests(installed.audit_log, operator.USER, since) == []
+        assert requests(installed.audit_log, process.USER, since) == []

@@ -21,11 +21,11 @@ class Cluster(Protocol):
         """Make the object have these fields (server-side apply, forced), and return it as stored."""
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
-        """The same for its status; `manifest` has metadata (with the uid) and status, nothing else.
+        """The same for its status; `manifest` has metadata (with the resourceVersion) and status.
 
         Raises:
             NotFoundError: there is no such object.
-            ConflictError: the object has another uid.
+            ConflictError: the object has changed since, or another one has its name.
         """
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:

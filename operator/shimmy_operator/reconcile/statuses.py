@@ -49,7 +49,11 @@ async def write_status(
 
 
 def _status_manifest(manifest: Manifest, status: ApiModel) -> Manifest:
-    metadata = {key: manifest["metadata"][key] for key in ("name", "namespace", "uid") if key in manifest["metadata"]}
+    metadata = {
+        key: manifest["metadata"][key]
+        for key in ("name", "namespace", "resourceVersion")
+        if key in manifest["metadata"]
+    }
     return {
         "apiVersion": manifest["apiVersion"],
         "kind": manifest["kind"],

@@ -39,7 +39,8 @@ def refused(refusal: Refusal, job: str) -> Verdict:
 def at_work(running: Running, location: Location) -> Verdict:
     """A Job that is not done, with what it last said."""
     if running.problem is not None:
-        return Verdict(False, running.problem.reason, running.problem.message)
+        message = running.problem.message.rstrip(". ")
+        return Verdict(False, running.problem.reason, f"{message}. The Job goes on trying.")
     if location.url is None:
         return Verdict(False, "Checking", f"Reading {location.path} on volume {location.claim_name}")
     return Verdict(False, "Fetching", f"Fetching {location.url} onto volume {location.claim_name}")

@@ -1,0 +1,87 @@
+"""Every CEL rule accepts and refuses as its examples say; only an API server can tell.
+
+An example is a file tests/api/cel/RULE.accept.yaml or RULE.refuse.yaml: `after` is sent, over `before` if there is
+one; `error` is in the API server's refusal.
+"""
+
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+from tests.api import objects
+
+from devkit.cluster import Cluster
+from devkit.cluster.client import ApiError
+from shimmy_api.crd import render_crd
+from shimmy_api.kinds import KINDS
+
+EXAMPLES: Final = sorted(Path(__file__).with_name("cel").glob("*.yaml"))
+
+
+def read(path: Path) -> dict[str, Any]:
+    example: dict[str, Any] = yaml.safe_load(path.read_text())
+    return example
+
+
+def send(cluster: Cluster, example: dict[str, Any]) -> None:
+    """Make the change and undo it."""
+    if "before" not in example:
+        cluster.client.json(f"{objects.collection(example['after'])}?dryRun=All", "POST", example["after"])
+        return
+    objects.create(cluster, example["before"])
+    path = objects.path(example["before"])
+    try:
+        version = cluster.client.json(path)["metadata"]["resourceVersion"]
+        after = example["after"]
+        after = {**after, "metadata": {**after["metadata"], "resourceVersion": version}}
+        cluster.client.json(f"{path}?dryRun=All", "PUT", after)
+    finally:
+        cluster.client.json(path, "DELETE")
+
+
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if ".accept." in p.name], ids=lambda path: path.name)
+def test_an_accepting_example_is_accepted(installed: Cluster, path: Path) -> None:
+    send(installed, read(path))
+
+
+@pytest.mark.parametrize("path", [p for p in EXAMPLES if ".refuse." in p.name], ids=lambda path: path.name)
+def test_a_refusing_example_is_refused_with_the_rules_message(installed: Cluster, path: Path) -> None:
+    example = read(path)
+    with pytest.raises(ApiError) as refusal:
+        send(installed, example)
+    assert refusal.value.code == 422
+    assert example["error"] in refusal.value.message
+
+
+def messages(node: Any) -> set[str]:
+    """The messages of all CEL rules in a schema."""
+    if isinstance(node, list):
+        return set().union(*(messages(item) for item in node))
+    if not isinstance(node, dict):
+        return set()
+    own = {rule["message"] for rule in node.get("x-kubernetes-validations", ())}
+    return own.union(*(messages(child) for child in node.values()))
+
+
+def test_every_rule_has_an_accepting_and_a_refusing_example() -> None:
+    refused = {(read(path)["error"], path.name.split(".")[0]) for path in EXAMPLES if ".refuse." in path.name}
+    accepted = {path.name.split(".")[0] for path in EXAMPLES if ".accept." in path.name}
+    rules = set().union(*(messages(render_crd(kind)) for kind in KINDS))
+    assert rules == {message for message, rule in refused if rule in accepted}
+
+
+UNKNOWN: Final = {
+    "a field that does not exist": objects.tenant("strict", qouta={"gpus": 1}),
+    "a value of the wrong kind": objects.tenant("strict", quota={"gpus": "many"}),
+    "a source of an unknown kind": objects.model("default", "strict", "ftp://example.org/tiny.gguf"),
+    "an instance without models": objects.instance("default", "strict"),
+}
+
+
+@pytest.mark.parametrize("mistake", UNKNOWN)
+def test_a_mistake_in_a_spec_is_refused_by_the_api_server(installed: Cluster, mistake: str) -> None:
+    manifest = UNKNOWN[mistake]
+    with pytest.raises(ApiError) as refusal:
+        installed.client.json(f"{objects.collection(manifest)}?dryRun=All&fieldValidation=Strict", "POST", manifest)
+    assert refusal.value.code in {400, 422}

@@ -1,0 +1,63 @@
+"""Specs and settings that many tests render from."""
+
+from ipaddress import ip_address, ip_network
+from typing import Final
+
+from shimmy_api.instance import ShimmyInstanceSpec
+from shimmy_api.model import Artifact, ShimmyModelSpec
+from shimmy_operator.render.context import AllowedEgress, Context
+from shimmy_operator.render.deployment import ServedModel
+from shimmy_operator.render.location import spec_digest
+from shimmy_operator.render.metadata import Owner
+
+CONTEXT: Final = Context(
+    router_namespace="shimmy-system",
+    endpoint="http://shimmy-router.shimmy-system.svc:8080/v1",
+    llama_image="shimmy-engine-llama:0.1.0",
+    airframe_image="shimmy-engine-airframe:0.1.0",
+    fetch_egress=(AllowedEgress(ip_network("10.0.0.0/8"), (443,)),),
+    api_server_addresses=(ip_address("10.96.0.1"), ip_address("192.0.2.1")),
+)
+OWNER: Final = Owner("ShimmyInstance", "chat", "uid-1")
+VOLUME_MODEL: Final = ShimmyModelSpec.model_validate({"backend": {"gguf": {"source": "pvc://models/llm/tiny.gguf"}}})
+HTTP_MODEL: Final = ShimmyModelSpec.model_validate(
+    {
+        "backend": {"gguf": {"source": "https://example.org/tiny.gguf", "sha256": "b" * 64}},
+        "storage": {"size": "20Gi", "storageClassName": "fast"},
+        "contextLength": 4096,
+    }
+)
+SMALL: Final = ShimmyInstanceSpec.model_validate({"models": ["tiny"]})
+GPU: Final = ShimmyInstanceSpec.model_validate(
+    {
+        "models": ["tiny"],
+        "replicas": 3,
+        "engine": {"flavor": "airframe", "resources": {"cpu": "4", "memory": "8Gi"}},
+        "gpu": {"count": 2},
+        "scheduling": {
+            "nodeSelector": {"gpu": "a100"},
+            "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
+            "runtimeClassName": "nvidia",
+        },
+        "routing": {"queueDepth": 4},
+        "rollout": {"drainSeconds": 30},
+    }
+)
+
+
+def artifact(spec: ShimmyModelSpec, claim: str = "models", path: str = "llm/tiny.gguf") -> Artifact:
+    return Artifact(
+        spec_digest=spec_digest(spec),
+        claim_name=claim,
+        path=path,
+        sha256="a" * 64,
+        size_bytes=92_000_000,
+        architecture="llama",
+        quantization="Q4_1",
+        context_length=2048,
+        parameters=134_515_008,
+    )
+
+
+def served(spec: ShimmyModelSpec = VOLUME_MODEL) -> ServedModel:
+    return ServedModel("tiny", spec, artifact(spec))

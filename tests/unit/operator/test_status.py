@@ -1,0 +1,175 @@
+"""What statuses say, case by case."""
+
+import json
+from typing import Any
+
+import pytest
+
+from shimmy_api.instance import ModelState, ServedModel, ShimmyInstanceStatus
+from shimmy_api.model import Artifact
+from shimmy_operator.render.location import Location
+from shimmy_operator.status.check import Refusal, Running, read_result
+from shimmy_operator.status.conditions import Verdict, ready_condition
+from shimmy_operator.status.instance import instance_status, instance_verdict, served_model
+from shimmy_operator.status.model import at_work, refused
+from shimmy_operator.status.pods import find_problem
+
+FOUND = {
+    "sha256": "a" * 64,
+    "sizeBytes": 10,
+    "architecture": "llama",
+    "quantization": "Q4_1",
+    "contextLength": 2048,
+    "parameters": 5,
+}
+LOCATION = Location("models", "tiny.gguf", None)
+
+
+def pod(name: str = "p", **status: Any) -> dict[str, Any]:
+    return {"metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"}, "status": status}
+
+
+def container(*, waiting: Any = None, ended: Any = None, last: Any = None, ready: bool = False) -> dict[str, Any]:
+    state = {"waiting": waiting} if waiting else {"terminated": ended} if ended else {"running": {}}
+    return {"containerStatuses": [{"ready": ready, "state": state, "lastState": {"terminated": last} if last else {}}]}
+
+
+def unscheduled(message: str) -> dict[str, Any]:
+    condition = {"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": message}
+    return {"conditions": [condition]}
+
+
+def job(how: str | None = None) -> dict[str, Any]:
+    conditions = [{"type": how, "status": "True"}] if how else []
+    return {"metadata": {"name": "job"}, "status": {"conditions": conditions}}
+
+
+def deployment(wanted: int, ready: int) -> dict[str, Any]:
+    return {"spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
+
+
+BACK_OFF = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "part"),
+    [
+        (unscheduled("0/2 nodes: Insufficient nvidia.com/gpu"), "Unschedulable", "Insufficient nvidia.com/gpu"),
+        (container(waiting={"reason": "ImagePullBackOff", "message": "no such image"}), "ImagePullBackOff", "no such"),
+        (container(waiting=BACK_OFF, last={"exitCode": 1, "message": "a\nbad file"}), "CrashLoopBackOff", "bad file"),
+        (container(waiting=BACK_OFF, last={"exitCode": 137, "reason": "OOMKilled"}), "OOMKilled", "raise spec."),
+        (
+            container(waiting={"reason": "CreateContainerConfigError", "message": "x"}),
+            "CreateContainerConfigError",
+            "x",
+        ),
+    ],
+)
+def test_a_pod_that_does_not_start_says_why(status: dict[str, Any], reason: str, part: str) -> None:
+    problem = find_problem([pod(**status)])
+    assert problem is not None
+    assert problem.reason == reason
+    assert part in problem.message
+
+
+@pytest.mark.parametrize(
+    "status",
+    [{}, container(), container(waiting={"reason": "ContainerCreating"}), container(ready=True, last={"exitCode": 1})],
+)
+def test_a_pod_that_is_on_its_way_has_no_problem(status: dict[str, Any]) -> None:
+    assert find_problem([pod(**status)]) is None
+
+
+def test_a_checked_file_becomes_an_artifact() -> None:
+    ended = container(ended={"exitCode": 0, "message": json.dumps({**FOUND, "more": 1})})
+    artifact = read_result(job("Complete"), [pod(**ended)], LOCATION, "digest")
+    assert isinstance(artifact, Artifact)
+    assert (artifact.spec_digest, artifact.claim_name, artifact.path) == ("digest", "models", "tiny.gguf")
+
+
+REFUSED = container(ended={"exitCode": 1, "message": '{"reason": "NotGguf", "message": "starts with PK"}'})
+KILLED = container(ended={"exitCode": 137, "reason": "OOMKilled"})
+
+
+@pytest.mark.parametrize(
+    ("state", "pods", "expected"),
+    [
+        (None, [], Running()),
+        (None, [pod(**REFUSED)], Running(Refusal("NotGguf", "starts with PK"))),
+        (None, [pod(**unscheduled("no node"))], Running(Refusal("Unschedulable", "no node"))),
+        ("Failed", [pod(**REFUSED)], Refusal("NotGguf", "starts with PK")),
+        ("Failed", [], Refusal("CheckFailed", "Job job failed without a result")),
+        ("Complete", [], Refusal("ResultLost", "Job job succeeded but its pod is gone")),
+        ("Failed", [pod(**KILLED)], Refusal("CheckFailed", "the check ended with code 137: OOMKilled")),
+    ],
+)
+def test_a_job_tells_how_far_it_is(state: str | None, pods: list[dict[str, Any]], expected: Any) -> None:
+    assert read_result(job(state), pods, LOCATION, "digest") == expected
+
+
+def test_a_refusal_says_what_to_do() -> None:
+    verdict = refused(Refusal("ChecksumMismatch", "10 bytes, sha256 aa, not bb."), "shimmy-fetch-tiny")
+    assert verdict.reason == "ChecksumMismatch"
+    assert verdict.message == (
+        "10 bytes, sha256 aa, not bb. Replace the file, or correct spec.backend.gguf.sha256. "
+        "To check again at once: kubectl delete job shimmy-fetch-tiny"
+    )
+
+
+@pytest.mark.parametrize(("url", "reason"), [(None, "Checking"), ("https://example.org/x", "Fetching")])
+def test_work_in_progress_says_what_it_is(url: str | None, reason: str) -> None:
+    assert at_work(Running(), Location("models", "tiny.gguf", url)).reason == reason
+
+
+@pytest.mark.parametrize(
+    ("found", "pods", "state", "message"),
+    [
+        (None, [], ModelState.WAITING, "why"),
+        (deployment(0, 0), [], ModelState.AT_ZERO, ""),
+        (deployment(1, 0), [], ModelState.LOADING, ""),
+        (deployment(1, 0), [pod(**unscheduled("no GPU"))], ModelState.FAILED, "Unschedulable: no GPU"),
+        (deployment(2, 1), [pod(**unscheduled("no GPU"))], ModelState.DEGRADED, "Unschedulable: no GPU"),
+        (deployment(2, 2), [], ModelState.READY, ""),
+        (deployment(1, 2), [], ModelState.READY, ""),
+    ],
+)
+def test_a_model_of_an_instance_has_the_state_of_its_pods(
+    found: dict[str, Any] | None, pods: list[dict[str, Any]], state: ModelState, message: str
+) -> None:
+    model = served_model("tiny", "why" if found is None else "", found, pods)
+    assert (model.state, model.message) == (state, message)
+
+
+@pytest.mark.parametrize(
+    ("states", "ready", "reason"),
+    [
+        ([ModelState.READY, ModelState.READY], True, "Serving"),
+        ([ModelState.READY, ModelState.AT_ZERO], True, "Serving"),
+        ([ModelState.AT_ZERO], True, "AtZero"),
+        ([ModelState.READY, ModelState.DEGRADED], True, "Degraded"),
+        ([ModelState.READY, ModelState.LOADING], False, "Loading"),
+        ([ModelState.WAITING, ModelState.LOADING], False, "Waiting"),
+        ([ModelState.READY, ModelState.FAILED], False, "ModelFailed"),
+    ],
+)
+def test_an_instance_is_as_ready_as_the_model_that_is_worst_off(
+    states: list[ModelState], ready: bool, reason: str
+) -> None:
+    models = [ServedModel(name=f"m{index}", state=state) for index, state in enumerate(states)]
+    verdict = instance_verdict(models)
+    assert (verdict.ready, verdict.reason) == (ready, reason)
+
+
+def test_the_scale_subresource_selects_the_pods_of_one_instance() -> None:
+    models = [ServedModel(name="tiny", state=ModelState.READY, replicas=2, ready_replicas=2)]
+    status = instance_status("chat", models, "http://x", ShimmyInstanceStatus(), 3, "2026-01-01T00:00:00Z")
+    assert status.selector == "app.kubernetes.io/component=engine,shimmy.dev/instance=chat"
+    assert (status.replicas, status.ready_replicas, status.observed_generation) == (2, 2, 3)
+
+
+def test_the_time_of_a_condition_moves_only_with_its_status() -> None:
+    first = ready_condition(Verdict(False, "Loading", ""), (), 1, "2026-01-01T00:00:00Z")
+    same = ready_condition(Verdict(False, "Waiting", ""), (first,), 2, "2026-01-02T00:00:00Z")
+    other = ready_condition(Verdict(True, "Serving", ""), (same,), 2, "2026-01-03T00:00:00Z")
+    assert same.last_transition_time == "2026-01-01T00:00:00Z"
+    assert other.last_transition_time == "2026-01-03T00:00:00Z"
