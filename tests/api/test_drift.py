@@ -101,3 +101,11 @@ def test_a_key_whose_secret_loses_its_labels_stays_the_same(fleet: Cluster) -> N
     before = important(fleet.client.json(CHILDREN["key"]))
     objects.merge(fleet, CHILDREN["key"], {"metadata": {"labels": None}})
     until(lambda: important(fleet.client.json(CHILDREN["key"])) == before, "the labels are back", seconds=_WITHIN)
+
+
+def test_what_happened_while_the_api_server_was_away_is_put_right(fleet: Cluster) -> None:
+    path = CHILDREN["deny"]
+    fleet.stop_apiserver()
+    fleet.start_apiserver()
+    fleet.client.json(path, "DELETE")
+    until(lambda: fleet.client.find(path), "the wall is back", seconds=objects.SECONDS)

@@ -66,10 +66,10 @@ class WatchEvent:
 class Watcher(Protocol):
     """Lists and watches collections. Every method raises ClusterError."""
 
-    async def list(self, selection: Selection) -> Listing:
+    async def list(self, selection: Selection, /) -> Listing:
         """Everything that is selected."""
 
-    def watch(self, selection: Selection, resource_version: str) -> AsyncIterator[WatchEvent]:
+    def watch(self, selection: Selection, resource_version: str, /) -> AsyncIterator[WatchEvent]:
         """Changes after `resource_version`, until the server ends the stream.
 
         Raises:

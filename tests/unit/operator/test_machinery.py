@@ -1,0 +1,209 @@
+"""The queue, the store, the informer and the settings."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from ipaddress import ip_address, ip_network
+from typing import Any
+
+import pytest
+
+from shimmy_operator.cluster.errors import ExpiredError, UnavailableError
+from shimmy_operator.cluster.informer import Informer
+from shimmy_operator.cluster.port import Listing, Selection, WatchEvent
+from shimmy_operator.cluster.resources import Manifest, Reference
+from shimmy_operator.cluster.store import Store
+from shimmy_operator.handlers.queue import WorkQueue
+from shimmy_operator.handlers.routing import concerned
+from shimmy_operator.render.context import AllowedEgress
+from shimmy_operator.settings import parse_settings
+
+KEY = Reference("ShimmyTenant", None, "a")
+OTHER = Reference("ShimmyTenant", None, "b")
+
+
+async def test_a_key_waits_once_and_is_worked_on_once_more_if_it_changes_meanwhile() -> None:
+    queue = WorkQueue()
+    queue.add(KEY)
+    queue.add(KEY)
+    queue.add(OTHER)
+    assert await queue.take() == KEY
+    queue.add(KEY)
+    assert len(queue) == 1
+    queue.done(KEY)
+    assert [await queue.take(), await queue.take()] == [OTHER, KEY]
+    assert len(queue) == 0
+
+
+async def test_a_key_that_fails_waits_twice_as_long_each_time_until_it_works() -> None:
+    queue = WorkQueue()
+    delays = []
+    for _ in range(12):
+        queue.add(KEY)
+        await queue.take()
+        delays.append(queue.failed(KEY))
+    assert delays[:4] == [0.2, 0.4, 0.8, 1.6]
+    assert delays[-1] == 60
+    queue.add(KEY)
+    await queue.take()
+    assert queue.failed(KEY, retry_after=90) == 90
+    queue.add(KEY)
+    queue.done(await queue.take())
+    queue.add(KEY)
+    await queue.take()
+    assert queue.failed(KEY) == 0.2
+
+
+async def test_of_two_times_the_earlier_one_counts() -> None:
+    queue = WorkQueue()
+    queue.add_later(KEY, 60)
+    queue.add_later(KEY, 0)
+    queue.add_later(KEY, 30)
+    async with asyncio.timeout(5):
+        assert await queue.take() == KEY
+
+
+def pod(name: str, version: int, **metadata: Any) -> Manifest:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": "n", "resourceVersion": str(version), **metadata},
+    }
+
+
+def test_a_store_never_goes_back_in_time() -> None:
+    store = Store()
+    seen: list[str] = []
+    store.listen(lambda manifest: seen.append(manifest["metadata"]["resourceVersion"]))
+    store.put(pod("a", 5, managedFields=[1]))
+    store.put(pod("a", 4))
+    store.put(pod("a", 5))
+    store.remove(pod("a", 4))
+    assert seen == ["5"]
+    assert store.get("Pod", "n", "a") == pod("a", 5)
+    store.remove(pod("a", 6))
+    assert store.get("Pod", "n", "a") is None
+    assert store.within("Pod", "n") == []
+
+
+def test_what_a_new_list_lacks_was_deleted_unless_it_is_newer() -> None:
+    store = Store()
+    for name, version in (("old", 5), ("new", 20)):
+        store.put(pod(name, version))
+    store.replace("Pod", [pod("listed", 9)], "10")
+    assert sorted(manifest["metadata"]["name"] for manifest in store.all("Pod")) == ["listed", "new"]
+
+
+class Script:
+    """A watcher that plays what it is given, then waits for ever."""
+
+    def __init__(self, *steps: Any) -> None:
+        self.steps = list(steps)
+        self.lists = 0
+
+    async def list(self, _selection: Selection) -> Listing:
+        self.lists += 1
+        step = self.steps.pop(0)
+        if isinstance(step, Exception):
+            raise step
+        return Listing(tuple(step), "10")
+
+    async def watch(self, _selection: Selection, _resource_version: str) -> AsyncIterator[WatchEvent]:
+        if not self.steps:
+            await asyncio.Event().wait()
+        for event in self.steps.pop(0):
+            if isinstance(event, Exception):
+                raise event
+            yield event
+
+
+async def until(ask: Any) -> None:
+    async with asyncio.timeout(5):
+        while not ask():  # noqa: ASYNC110 - what is asked for has no event
+            await asyncio.sleep(0.01)
+
+
+async def test_an_informer_lists_again_when_its_watch_expires_or_breaks() -> None:
+    store = Store()
+    script = Script(
+        UnavailableError("no connection"),
+        [pod("a", 1), pod("b", 2)],
+        [WatchEvent("ADDED", pod("c", 11)), WatchEvent("DELETED", pod("a", 12)), ExpiredError("410")],
+        [pod("b", 2)],
+    )
+    task = asyncio.create_task(Informer(script, Selection("Pod"), store).run())
+    await until(lambda: script.lists == 3 and not script.steps)
+    task.cancel()
+    # c is newer than the list, which says that it was at 10.
+    assert sorted(manifest["metadata"]["name"] for manifest in store.all("Pod")) == ["b", "c"]
+
+
+def own(kind: str, name: str, namespace: str | None, spec: dict[str, Any]) -> Manifest:
+    metadata = {"name": name, "resourceVersion": "1"} | ({"namespace": namespace} if namespace else {})
+    return {"apiVersion": "shimmy.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
+
+
+@pytest.fixture
+def fleet() -> Store:
+    store = Store()
+    store.put(own("ShimmyTenant", "acme", None, {}))
+    source = {"backend": {"gguf": {"source": "pvc://models/tiny.gguf"}}}
+    store.put(own("ShimmyModel", "tiny", "shimmy-acme", source))
+    store.put(own("ShimmyInstance", "chat", "shimmy-acme", {"models": ["tiny"]}))
+    store.put(own("ShimmyInstance", "else", "shimmy-acme", {"models": ["big"]}))
+    return store
+
+
+def child(kind: str, name: str = "x", namespace: str | None = "shimmy-acme", **metadata: Any) -> Manifest:
+    return {"kind": kind, "metadata": {"name": name, "namespace": namespace, **metadata}}
+
+
+FETCH = {"app.kubernetes.io/component": "fetch", "shimmy.dev/model": "tiny"}
+ENGINE = {"app.kubernetes.io/component": "engine", "shimmy.dev/instance": "chat", "shimmy.dev/model": "tiny"}
+OWNED = [{"kind": "ShimmyInstance", "name": "chat", "uid": "u"}]
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [
+        (own("ShimmyTenant", "acme", None, {}), "acme tiny chat else"),
+        (own("ShimmyModel", "tiny", "shimmy-acme", {}), "tiny chat"),
+        (own("ShimmyInstance", "chat", "shimmy-acme", {}), "chat"),
+        (child("Namespace", "shimmy-acme", None), "acme tiny chat else"),
+        (child("EndpointSlice", "kubernetes", "default"), "acme"),
+        (child("PersistentVolumeClaim", "models"), "tiny"),
+        (child("PersistentVolumeClaim", "others"), ""),
+        (child("Pod", labels=FETCH), "tiny"),
+        (child("Pod", labels=ENGINE), "chat"),
+        (child("Secret", namespace="shimmy-system", labels={"shimmy.dev/tenant": "acme"}), "acme"),
+        (child("Deployment", ownerReferences=OWNED), "chat"),
+        (child("Deployment"), ""),
+    ],
+)
+def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Store, changed: Manifest, keys: str) -> None:
+    assert [key.name for key in concerned(changed, fleet)] == keys.split()
+
+
+def test_settings_come_from_flags_before_the_environment() -> None:
+    environment = {
+        "SHIMMY_ROUTER_NAMESPACE": "edge",
+        "SHIMMY_RESYNC_SECONDS": "5",
+        "KUBERNETES_SERVICE_HOST": "10.0.0.1",
+    }
+    settings = parse_settings(
+        ["--resync-seconds", "7", "--fetch-egress", "10.0.0.0/8=443,8443 2001:db8::/32"], environment
+    )
+    assert settings.resync_seconds == 7
+    assert settings.context.router_namespace == "edge"
+    assert settings.context.endpoint == "http://shimmy-router.edge.svc:8080/v1"
+    assert settings.context.api_server_addresses == (ip_address("10.0.0.1"),)
+    assert settings.context.fetch_egress == (
+        AllowedEgress(ip_network("10.0.0.0/8"), (443, 8443)),
+        AllowedEgress(ip_network("2001:db8::/32"), (443,)),
+    )
+
+
+@pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.0/8=0", "10.0.0.0/8=https", "anywhere"])
+def test_a_bad_setting_ends_the_start(value: str, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(["--fetch-egress", value], {})
+    assert "--fetch-egress" in capsys.readouterr().err
