@@ -30,7 +30,7 @@ class Settings:
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the command line; --help and a bad value end the process, as argparse does."""
     given = _parser(environment).parse_args(arguments)
-    endpoint = given.endpoint or f"http://shimmy-router.{given.router_namespace}.svc:8080/v1"
+    endpoint = given.endpoint or f"http://shimmy-router.{given.router_namespace}.svc/v1"
     api_server = [environment["KUBERNETES_SERVICE_HOST"]] if environment.get("KUBERNETES_SERVICE_HOST") else []
     context = Context(
         router_namespace=given.router_namespace,

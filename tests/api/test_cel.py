@@ -13,6 +13,7 @@ from tests.api import objects
 
 from devkit.cluster import Cluster
 from devkit.cluster.client import ApiError
+from devkit.paths import REPOSITORY
 from shimmy_api.crd import render_crd
 from shimmy_api.kinds import KINDS
 
@@ -69,6 +70,15 @@ def test_every_rule_has_an_accepting_and_a_refusing_example() -> None:
     accepted = {path.name.split(".")[0] for path in EXAMPLES if ".accept." in path.name}
     rules = set().union(*(messages(render_crd(kind)) for kind in KINDS))
     assert rules == {message for message, rule in refused if rule in accepted}
+
+
+@pytest.mark.parametrize("path", sorted((REPOSITORY / "examples").glob("*.yaml")), ids=lambda path: path.name)
+def test_an_example_for_users_is_accepted(installed: Cluster, path: Path) -> None:
+    manifest = yaml.safe_load(path.read_text())
+    namespace = manifest["metadata"].get("namespace", "default")
+    if installed.client.find(f"/api/v1/namespaces/{namespace}") is None:
+        objects.create(installed, {"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}})
+    installed.client.json(f"{objects.collection(manifest)}?dryRun=All&fieldValidation=Strict", "POST", manifest)
 
 
 UNKNOWN: Final = {

@@ -1,8 +1,10 @@
 """The queue, the store, the informer and the settings."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from ipaddress import ip_address, ip_network
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -194,7 +196,7 @@ def test_settings_come_from_flags_before_the_environment() -> None:
     )
     assert settings.resync_seconds == 7
     assert settings.context.router_namespace == "edge"
-    assert settings.context.endpoint == "http://shimmy-router.edge.svc:8080/v1"
+    assert settings.context.endpoint == "http://shimmy-router.edge.svc/v1"
     assert settings.context.api_server_addresses == (ip_address("10.0.0.1"),)
     assert settings.context.fetch_egress == (
         AllowedEgress(ip_network("10.0.0.0/8"), (443, 8443)),
@@ -207,3 +209,12 @@ def test_a_bad_setting_ends_the_start(value: str, capsys: pytest.CaptureFixture[
     with pytest.raises(SystemExit):
         parse_settings(["--fetch-egress", value], {})
     assert "--fetch-egress" in capsys.readouterr().err
+
+
+def test_every_flag_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings(["--help"], {})
+    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    documented = Path(__file__).parents[3] / "docs/operator.md"
+    assert flags <= set(re.findall(r"--[a-z-]+", documented.read_text()))
+    assert len(flags) > 10
