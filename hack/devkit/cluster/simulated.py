@@ -50,7 +50,8 @@ def offer_gpus(client: Client, name: str, gpus: int) -> None:
 
     https://kubernetes.io/docs/tasks/administer-cluster/extended-resource-node/
     """
-    patch = {"status": {"capacity": {GPU: str(gpus)}}}
+    # kubelet would derive the allocatable number from the capacity, but only at its next report.
+    patch = {"status": {"capacity": {GPU: str(gpus)}, "allocatable": {GPU: str(gpus)}}}
     client.json(f"/api/v1/nodes/{name}/status", "PATCH", patch, "application/merge-patch+json")
 
 
