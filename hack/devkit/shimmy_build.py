@@ -1,8 +1,9 @@
 """Builds the two lines of Shimmy from crates.io into the user's cache.
 
-- `shimmy-llama`: Shimmy 1.8.1 with llama.cpp. llama.cpp compiles for the very CPU that it is built on unless it is
-  told otherwise, so on x86-64 the build names a baseline: x86-64-v3 (AVX2, FMA, BMI2, F16C: Intel since Haswell,
-  AMD since Zen). CUDA is a cargo feature: SHIMMY_LLAMA_FEATURES=llama-cuda.
+- `shimmy-llama`: Shimmy 1.8.1 with llama.cpp, patched so that it streams (hack/patches/shimmy-llama-streams.patch).
+  llama.cpp compiles for the very CPU that it is built on unless it is told otherwise, so on x86-64 the build names a
+  baseline: x86-64-v3 (AVX2, FMA, BMI2, F16C: Intel since Haswell, AMD since Zen). CUDA is a cargo feature:
+  SHIMMY_LLAMA_FEATURES=llama-cuda.
 - `shimmy-airframe`: Shimmy 2.6.5 (wgpu/Vulkan) with one patched dependency, see hack/patches/dzero-budget.patch.
 
 A binary's name in the cache ends in a digest of everything that it was made from, so that a changed version, patch,
@@ -11,6 +12,7 @@ feature or flag builds anew and an unchanged one never does.
 
 import fcntl
 import hashlib
+import json
 import os
 import platform
 import shutil
@@ -29,6 +31,13 @@ BUILD_DATE = "1767225600"
 """2026-01-01: a fixed SOURCE_DATE_EPOCH, at which ggml's CMake files also give up -march=native."""
 
 
+_RUST = (
+    ("cargo", "rustup (https://rustup.rs)"),
+    ("cc", "apt-get install gcc"),
+    ("patch", "apt-get install patch"),
+)
+
+
 class BuildError(Exception):
     """The build cannot start or failed; the message says what to do."""
 
@@ -38,34 +47,43 @@ class Recipe:
     """What one binary is made from."""
 
     version: str
+    patched_crate: str
+    """`name@version` of the crate to patch: shimmy itself, or one of its dependencies."""
+    patch: Path
     features: str = ""
-    patched_crate: str = ""
-    """`name@version` of a dependency to patch."""
-    patch: Path | None = None
     baseline: str = ""
     """C and C++ target architecture on x86-64."""
-    tools: tuple[tuple[str, str], ...] = (("cargo", "rustup (https://rustup.rs)"), ("cc", "apt-get install gcc"))
+    tools: tuple[tuple[str, str], ...] = _RUST
     """Programs that the build needs, each with the way to get it."""
 
     def digest(self) -> str:
         """Names this recipe on this kind of machine."""
-        patch = self.patch.read_text() if self.patch else ""
-        parts = (self.version, self.features, self.patched_crate, patch, self.baseline, platform.machine())
+        parts = (
+            self.version,
+            self.features,
+            self.patched_crate,
+            self.patch.read_text(),
+            self.baseline,
+            platform.machine(),
+        )
         return hashlib.sha256("\0".join(parts).encode()).hexdigest()[:12]
 
 
 def recipes() -> dict[str, Recipe]:
     """Every binary that can be built here, by name."""
-    base = Recipe("").tools
     native = (("cmake", "apt-get install cmake"), ("clang", "apt-get install clang libclang-dev"))
     features = os.environ.get("SHIMMY_LLAMA_FEATURES", "")
     baseline = "x86-64-v3" if platform.machine() == "x86_64" else ""
-    patch = PATCHES / "dzero-budget.patch"
     return {
-        "shimmy-llama": Recipe("1.8.1", features=features, baseline=baseline, tools=base + native),
-        "shimmy-airframe": Recipe(
-            "2.6.5", patched_crate="dzero@0.1.0", patch=patch, tools=(*base, ("patch", "apt-get install patch"))
+        "shimmy-llama": Recipe(
+            "1.8.1",
+            features=features,
+            patched_crate="shimmy@1.8.1",
+            patch=PATCHES / "shimmy-llama-streams.patch",
+            baseline=baseline,
+            tools=_RUST + native,
         ),
+        "shimmy-airframe": Recipe("2.6.5", patched_crate="dzero@0.1.0", patch=PATCHES / "dzero-budget.patch"),
     }
 
 
@@ -103,12 +121,10 @@ def _lock(path: Path) -> Iterator[None]:
 def _build(name: str, recipe: Recipe, workdir: Path, binary: Path) -> None:
     shutil.rmtree(workdir, ignore_errors=True)
     workdir.mkdir(parents=True)
-    command = ["cargo", "install", "shimmy", "--version", recipe.version, "--locked", "--bin", "shimmy"]
+    command = ["cargo", "install", "--locked", "--bin", "shimmy", *_source(recipe, workdir)]
     command += ["--root", str(workdir / "root"), "--target-dir", str(workdir / "target"), "--no-track", "--quiet"]
     if recipe.features:
         command += ["--features", recipe.features]
-    if recipe.patch:
-        command += ["--config", f'patch.crates-io.dzero.path="{_patched(recipe, workdir)}"']
     print(f"building {name} {recipe.version} (4 to 8 minutes on two cores, once)", file=sys.stderr)
     start = time.monotonic()
     log = workdir.with_suffix(".log")
@@ -143,16 +159,29 @@ def _environment(recipe: Recipe, workdir: Path) -> dict[str, str]:
     }
 
 
+def _source(recipe: Recipe, workdir: Path) -> list[str]:
+    """Arguments that tell cargo what to build: the patched shimmy, or the registry's with a patched dependency."""
+    name = recipe.patched_crate.split("@")[0]
+    patched = _patched(recipe, workdir)
+    if name == "shimmy":
+        return ["--path", str(patched)]
+    return ["shimmy", "--version", recipe.version, "--config", f'patch.crates-io.{name}.path="{patched}"']
+
+
 def _patched(recipe: Recipe, workdir: Path) -> Path:
-    """Unpack the crate to patch through cargo, which checks it against the registry's index, and patch it."""
+    """Get the crate to patch through cargo, which checks it against the registry's index, and patch a copy."""
     crate, version = recipe.patched_crate.split("@")
     dummy = workdir / "unpack"
     (dummy / "src").mkdir(parents=True)
     (dummy / "src" / "lib.rs").touch()
     package = '[package]\nname = "unpack"\nversion = "0.0.0"\nedition = "2021"\n'
-    (dummy / "Cargo.toml").write_text(f'{package}\n[dependencies]\n{crate} = "={version}"\n')
-    subprocess.run(["cargo", "vendor", "--quiet", "vendor"], cwd=dummy, check=True, stdout=subprocess.DEVNULL)
-    source = dummy / "vendor" / crate
+    dependency = f'{crate} = {{ version = "={version}", default-features = false }}'
+    (dummy / "Cargo.toml").write_text(f"{package}\n[dependencies]\n{dependency}\n")
+    command = ["cargo", "metadata", "--format-version", "1", "--quiet"]
+    packages = json.loads(subprocess.check_output(command, cwd=dummy))["packages"]
+    manifest = next(p["manifest_path"] for p in packages if (p["name"], p["version"]) == (crate, version))
+    source = workdir / f"{crate}-{version}"
+    shutil.copytree(Path(manifest).parent, source)
     subprocess.run(["patch", "--strip=1", "--quiet", f"--input={recipe.patch}"], cwd=source, check=True)
     return source
 

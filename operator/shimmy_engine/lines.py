@@ -20,6 +20,8 @@ class Line:
     name: LineName
     context_limit: int
     """Largest context, in tokens, whatever the model was trained for."""
+    default_context: int
+    """Context where none is asked for: memory for all of it is taken at the start."""
     context_flag: bool
     """Whether `--ctx` sets the context."""
     counts_prompt: bool
@@ -28,8 +30,6 @@ class Line:
     """Whether /api/generate can be streamed. On 2.6 a token with a carriage return cuts that stream."""
     chat_ends_with_user: bool
     """Whether a conversation whose last message is not the user's gets damaged (its last message is dropped)."""
-    needs_gpu_choice: bool
-    """Whether it takes a software renderer silently when it finds no GPU."""
 
     def stem(self, family: Family) -> str:
         """File stem to give the model, which is the name that Shimmy knows it by.
@@ -76,19 +76,19 @@ LINES: Final[dict[LineName, Line]] = {
     "llama": Line(
         "llama",
         context_limit=4096,
+        default_context=4096,
         context_flag=False,
         counts_prompt=False,
         streams_completions=True,
         chat_ends_with_user=True,
-        needs_gpu_choice=False,
     ),
     "airframe": Line(
         "airframe",
         context_limit=131_072,
+        default_context=8192,
         context_flag=True,
         counts_prompt=True,
         streams_completions=False,
         chat_ends_with_user=False,
-        needs_gpu_choice=True,
     ),
 }

@@ -17,8 +17,8 @@ log = logging.getLogger(__name__)
 _KEPT = (b"[GpuRuntime] Selected adapter", b"panicked at", b" ERROR ", b"error:", "❌".encode())
 """What of the process's output may be logged. The rest is noise, or (`piece=`) text of an answer."""
 _FORBIDDEN = b"piece="
-_INHERITED = ("PATH", "LD_LIBRARY_PATH", "NVIDIA_VISIBLE_DEVICES", "NVIDIA_DRIVER_CAPABILITIES", "CUDA_VISIBLE_DEVICES")
-_INHERITED_PREFIXES = ("VK_", "MESA_", "LP_", "SHIMMY_FAKE_", "PYTHON")
+_INHERITED = ("PATH", "LD_LIBRARY_PATH")
+_INHERITED_PREFIXES = ("CUDA_", "GGML_", "LP_", "MESA_", "NVIDIA_", "SHIMMY_", "VK_")
 _MAX_LINE = 400
 
 

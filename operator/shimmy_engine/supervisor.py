@@ -39,7 +39,7 @@ class Plan:
 def plan(settings: EngineSettings, header: GgufHeader) -> Plan:
     """Choose context and template: what the settings say, within what the file and the line can do."""
     line = LINES[settings.line]
-    bounds = (settings.context, header.context_length, line.context_limit)
+    bounds = (settings.context or line.default_context, header.context_length, line.context_limit)
     template = settings.template or family_of(str(header.metadata.get("tokenizer.chat_template", "")))
     return Plan(line, template, min(bound for bound in bounds if bound))
 

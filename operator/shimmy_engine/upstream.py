@@ -8,6 +8,7 @@ from typing import Any
 
 import httpx
 
+from shimmy_engine.escapes import ByteUnescaper
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
 from shimmy_engine.lines import Line
 from shimmy_engine.requests import Generation
@@ -75,8 +76,13 @@ class Upstream:
                 yield event
             return
         events = self._chat_events if generation.chat else self._raw_events
+        characters = ByteUnescaper()
         async for event in events(path, body):
-            yield event
+            if isinstance(event, Piece):
+                yield Piece(characters.feed(event.text), event.tokens)
+            else:
+                yield Piece(characters.flush(), tokens=0)
+                yield event
 
     async def _json(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:

@@ -6,7 +6,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.contract.running import Program, Runner, events, runner
+from tests.contract.running import OpenStream, Program, Runner, events, runner
 
 QUESTION = "What is the capital of France?"
 
@@ -133,3 +133,29 @@ def test_openais_own_client_understands_everything(running: Runner) -> None:
         tools: list[Any] = [{}]
         with pytest.raises(openai.BadRequestError, match="tools"):
             client.chat.completions.create(model="m", messages=messages, tools=tools)
+
+
+@pytest.fixture(scope="module")
+def llama(real_llama: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    with runner(real_llama, tmp_path_factory.mktemp("llama")) as started:
+        yield started
+
+
+def test_the_llama_line_streams_while_it_generates(llama: Runner) -> None:
+    with OpenStream(llama, max_tokens=100) as stream:
+        assert llama.metric("shimmy_engine_requests_in_flight") == 1, "the first text came at the very end"
+        assert stream.rest().endswith(b"data: [DONE]\n\n")
+
+
+def test_the_llama_line_writes_characters_that_are_split_over_tokens(llama: Runner) -> None:
+    answer = llama.chat("Reply with only this text: 🎉 done", max_tokens=20, temperature=0).json()
+    text = answer["choices"][0]["message"]["content"]
+    assert answer["usage"]["completion_tokens"] > 1
+    assert any(ord(letter) > 0x1F000 for letter in text)
+    assert "\ufffd" not in text
+
+
+def test_the_llama_line_answers_with_sense(llama: Runner) -> None:
+    answer = llama.chat(QUESTION, temperature=0).json()
+    assert answer["choices"][0]["message"]["content"] == "The capital of France is Paris."
+    assert answer["usage"] == {"prompt_tokens": 16, "completion_tokens": 7, "total_tokens": 23}
