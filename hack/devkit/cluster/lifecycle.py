@@ -54,38 +54,46 @@ def start(
         owned: the cluster ends with this process: the next start removes it if this process did not.
 
     Raises:
-        ClusterError: it runs with another profile, or a part of it does not start.
+        ClusterError: it runs with another profile, an option does not fit, or a part of it does not start.
         KindError: Docker does not answer, or kind failed.
         MissingError: this machine cannot run a real node.
         binaries.BinaryError: a program is missing and cannot be built.
     """
     check_name(name)
+    if metrics and profile != "node":
+        raise ClusterError(f"metrics-server needs a real node, and profile {profile} starts none")
     if profile == "node":
         prerequisites.require(say)
     if profile == "kind":
         runtime.require()
     remove_orphans()
-    folder = state_dir or clusters() / name
+    state = State(
+        name=name,
+        profile=profile,
+        host="127.0.0.1",
+        ports=dict(zip(_PORT_NAMES, ports.free(len(_PORT_NAMES)), strict=True)),
+        service_range=_SERVICE_RANGE,
+        pod_range=_POD_RANGE,
+        durable=durable,
+        nodes=(2 if profile == "cluster" else 0) if nodes is None else nodes,
+        gpus=(8 if profile == "cluster" else 0) if gpus is None else gpus,
+        metrics=metrics,
+        owner=record("owner", os.getpid()) if owned else None,
+    )
+    return _started(state_dir or clusters() / name, state)
+
+
+def _started(folder: Path, state: State) -> Cluster:
+    """The cluster of `state`, running: the one that runs already, or a new one in place of what a crash left."""
     with locked(folder):
         old = State.read(folder)
         if old is not None and Cluster(folder, old).alive():
-            if old.profile != profile:
-                raise ClusterError(f"{name} runs with profile {old.profile}; stop it first: hack/cluster down {name}")
-            return Cluster(folder, old)
+            if old.profile == state.profile:
+                return Cluster(folder, old)
+            raise ClusterError(
+                f"{old.name} runs with profile {old.profile}; stop it first: hack/cluster down {old.name}"
+            )
         remove(folder)
-        state = State(
-            name=name,
-            profile=profile,
-            host="127.0.0.1",
-            ports=dict(zip(_PORT_NAMES, ports.free(len(_PORT_NAMES)), strict=True)),
-            service_range=_SERVICE_RANGE,
-            pod_range=_POD_RANGE,
-            durable=durable,
-            nodes=(2 if profile == "cluster" else 0) if nodes is None else nodes,
-            gpus=(8 if profile == "cluster" else 0) if gpus is None else gpus,
-            metrics=metrics,
-            owner=record("owner", os.getpid()) if owned else None,
-        )
         _ensure_programs(state)
         cluster = Cluster(folder, _settled(folder, state))
         try:
