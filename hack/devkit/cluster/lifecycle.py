@@ -43,8 +43,7 @@ def start(
     """Start the cluster `name`, or return it where it runs already with this profile.
 
     Args:
-        profile: `api`: etcd and API server; `cluster`: controllers, scheduler and simulated nodes too; `node`: a
-            real node on this machine instead of simulated ones; `kind`: the same on kind, in Docker.
+        profile: see the package; `kind` is the profile `node` in Docker.
         name: also the end of its kube context.
         state_dir: its folder; by default one in the user's cache, where hack/cluster finds it.
         durable: let etcd wait for the disk.
@@ -60,12 +59,7 @@ def start(
         binaries.BinaryError: a program is missing and cannot be built.
     """
     check_name(name)
-    if metrics and profile != "node":
-        raise ClusterError(f"metrics-server needs a real node, and profile {profile} starts none")
-    if profile == "node":
-        prerequisites.require(say)
-    if profile == "kind":
-        runtime.require()
+    _check_machine(profile, metrics=metrics)
     remove_orphans()
     state = State(
         name=name,
@@ -81,6 +75,16 @@ def start(
         owner=record("owner", os.getpid()) if owned else None,
     )
     return _started(state_dir or clusters() / name, state)
+
+
+def _check_machine(profile: Profile, *, metrics: bool) -> None:
+    """Whether the profile can start here; errors as in `start`."""
+    if metrics and profile != "node":
+        raise ClusterError(f"metrics-server needs a real node, and profile {profile} starts none")
+    if profile == "node":
+        prerequisites.require(say)
+    if profile == "kind":
+        runtime.require()
 
 
 def _started(folder: Path, state: State) -> Cluster:
