@@ -35,7 +35,7 @@ def running(cluster: Cluster, log: Path, *flags: str) -> Iterator[None]:
     health = ports.free(1)[0]
     command = [sys.executable, "-m", "shimmy_operator", "--kubeconfig", str(cluster.credentials(USER, _GROUPS))]
     command += ["--host", "127.0.0.1", "--metrics-port", "0", "--health-port", str(health), *flags]
-    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "0"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
     with log.open("ab") as output:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:

@@ -1,6 +1,7 @@
 """From three objects to everything that serves them."""
 
 from tests.api import objects
+from tests.api.test_writes import make_fleet
 
 from devkit.cluster import Cluster
 
@@ -20,3 +21,10 @@ def test_a_tenant_a_model_and_an_instance_become_ready(cluster: Cluster) -> None
     objects.merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 1}})
     found = objects.wait_reason(cluster, instance, "Serving")
     assert found["status"]["models"][0]["state"] == "Ready"
+
+
+def test_engine_pods_are_admitted_by_the_namespaces_pod_security(cluster: Cluster) -> None:
+    namespace = make_fleet(cluster, "admitted")
+    deployment = cluster.client.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-tiny")
+    pod = objects.pod_of(deployment, "apps/v1", "Deployment", "admitted")
+    cluster.client.json(f"{objects.collection(pod)}?dryRun=All", "POST", pod)

@@ -14,6 +14,7 @@ from shimmy_operator.render.location import spec_digest
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.service import render_service
 from shimmy_operator.status import instance as status
+from shimmy_operator.status import model as model_status
 from shimmy_operator.status.conditions import find
 from shimmy_operator.status.namespace import no_tenant
 
@@ -66,5 +67,6 @@ def find_checked(environment: Environment, namespace: str, model: str) -> tuple[
     if found.artifact is not None and found.artifact.spec_digest == spec_digest(spec):
         return ServedModel(model, spec, found.artifact), ""
     condition = find(found.conditions, READY)
-    why = f"{condition.reason}: {condition.message}" if condition else "not checked yet"
-    return None, why
+    if condition is None or condition.reason in model_status.PROGRESS:
+        return None, f"ShimmyModel {model} is being checked"
+    return None, f"ShimmyModel {model} is not usable: {condition.reason}"

@@ -37,13 +37,13 @@ def refused(refusal: Refusal, job: str) -> Verdict:
 
 
 def at_work(running: Running, location: Location) -> Verdict:
-    """A Job that is not done, with what it last said."""
-    if running.problem is not None:
-        message = running.problem.message.rstrip(". ")
-        return Verdict(False, running.problem.reason, f"{message}. The Job goes on trying.")
+    """A Job that is not done, with what holds it up: it goes on trying, so that is no verdict yet."""
     if location.url is None:
-        return Verdict(False, "Checking", f"Reading {location.path} on volume {location.claim_name}")
-    return Verdict(False, "Fetching", f"Fetching {location.url} onto volume {location.claim_name}")
+        reason, doing = "Checking", f"Reading {location.path} on volume {location.claim_name}"
+    else:
+        reason, doing = "Fetching", f"Fetching {location.url} onto volume {location.claim_name}"
+    problem = running.problem
+    return Verdict(False, reason, f"{doing}; {problem.reason}: {problem.message}" if problem else doing)
 
 
 def claim_not_found(claim: str) -> Verdict:

@@ -118,7 +118,11 @@ def test_a_refusal_says_what_to_do() -> None:
 
 @pytest.mark.parametrize(("url", "reason"), [(None, "Checking"), ("https://example.org/x", "Fetching")])
 def test_work_in_progress_says_what_it_is(url: str | None, reason: str) -> None:
-    assert at_work(Running(), Location("models", "tiny.gguf", url)).reason == reason
+    location = Location("models", "tiny.gguf", url)
+    assert at_work(Running(), location).reason == reason
+    held_up = at_work(Running(Refusal("Unschedulable", "no node")), location)
+    assert held_up.reason == reason
+    assert held_up.message.endswith("; Unschedulable: no node")
 
 
 @pytest.mark.parametrize(
