@@ -10,7 +10,7 @@ class Metrics:
         self.registry = CollectorRegistry()
         self.reconciles = Counter(
             "shimmy_operator_reconciles",
-            "Reconciliations by kind of object and result: ok, or failed and tried again.",
+            "Reconciliations by kind of object and result: ok, failed, fault (of this program).",
             ["kind", "result"],
             registry=self.registry,
         )

@@ -99,6 +99,10 @@ class Controller:
             delay = self._queue.failed(key, error.retry_after)
             self._metrics.reconciles.labels(key.kind, "failed").inc()
             _LOG.warning("%s failed, again in %.1f s: %s", key, delay, error)
+        except Exception:  # noqa: BLE001 - an object that finds a fault in this program must not stop all the others
+            delay = self._queue.failed(key)
+            self._metrics.reconciles.labels(key.kind, "fault").inc()
+            _LOG.exception("%s met a fault, again in %.1f s", key, delay)
         else:
             self._queue.done(key)
             self._metrics.reconciles.labels(key.kind, "ok").inc()

@@ -78,7 +78,6 @@ def _container(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, con
         "name": CONTAINER,
         "image": spec.engine.image or context.engine_image(spec.engine.flavor),
         "imagePullPolicy": context.image_pull_policy,
-        "command": ["shimmy-engine"],
         "args": _arguments(namespace, spec, model),
         "ports": [{"name": names.ENGINE_PORT_NAME, "containerPort": names.ENGINE_PORT, "protocol": "TCP"}],
         "resources": _resources(spec, model),
