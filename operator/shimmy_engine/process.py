@@ -97,12 +97,13 @@ def _free_port() -> int:
 def _environment(home: Path) -> dict[str, str]:
     """What the process may know: no token, no address of the cluster, no folder with other models.
 
-    With one CPU, tokio would have one worker thread, and 1.8 holds it for a whole generation: nothing would be
-    streamed and /health would hang. A few threads more cost nothing while they sleep.
+    With one CPU, tokio would have one worker thread, and loading a model holds it: /health would hang. A few threads
+    more cost nothing while they sleep.
     """
     kept = {
         name: value for name, value in os.environ.items() if name in _INHERITED or name.startswith(_INHERITED_PREFIXES)
     }
-    private = {"HOME": str(home), "TMPDIR": str(home / "tmp"), "NO_COLOR": "1", "TOKIO_WORKER_THREADS": "4"}
+    private = {"HOME": str(home), "TMPDIR": str(home / "tmp"), "XDG_RUNTIME_DIR": str(home / "tmp")}
+    private |= {"NO_COLOR": "1", "TOKIO_WORKER_THREADS": "4"}
     private["MESA_SHADER_CACHE_DIR"] = str(home.parent / "shader-cache")  # outlives a restart of the process
     return kept | {"RUST_LOG": "error"} | private

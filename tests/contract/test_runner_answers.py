@@ -6,7 +6,8 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from tests.contract.running import OpenStream, Program, Runner, events, runner
+from tests.contract.h2c import post
+from tests.contract.running import TOKEN, OpenStream, Program, Runner, events, runner
 
 QUESTION = "What is the capital of France?"
 
@@ -49,13 +50,20 @@ def test_a_stream_gives_the_same_text_and_counts_as_json(running: Runner) -> Non
 
 
 def test_a_stream_carries_its_counts_in_trailers_over_http2(running: Runner) -> None:
-    h2 = httpx.Client(http1=False, http2=True, headers={**running.client.headers, "te": "trailers"}, trust_env=False)
     body = {"model": "m", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 3, "stream": True}
-    with h2, h2.stream("POST", f"{running.url}/v1/chat/completions", json=body) as response:
-        response.read()
-        assert response.http_version == "HTTP/2"
+    headers = {"x-shimmy-engine-token": TOKEN, "x-request-id": "r-1", "x-shimmy-tenant": "acme"}
+    answer = post(f"{running.url}/v1/chat/completions", body, headers | {"te": "trailers"})
     record = running.usage()[-1]
-    assert record["completionTokens"] == 3
+    assert (record["requestId"], record["tenant"], record["completionTokens"]) == ("r-1", "acme", 3)
+    assert answer.headers[":status"] == "200"
+    assert answer.headers["x-request-id"] == "r-1"
+    assert answer.trailers == {
+        "x-shimmy-prompt-tokens": str(record["promptTokens"]),
+        "x-shimmy-completion-tokens": "3",
+    }
+    unasked = post(f"{running.url}/v1/chat/completions", body, headers)
+    assert unasked.trailers == {}
+    assert len(unasked.body.split(b"\n\n")) == len(answer.body.split(b"\n\n"))
 
 
 def test_an_answer_that_reaches_its_limit_says_so(running: Runner) -> None:

@@ -1,0 +1,51 @@
+"""A request over HTTP/2 without TLS, as Envoy sends it, with the trailers of its answer, which httpx drops."""
+
+import json
+import socket
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+from h2.config import H2Configuration
+from h2.connection import H2Connection
+from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, TrailersReceived
+
+
+@dataclass
+class Answer:
+    """Everything that came back on the stream."""
+
+    headers: dict[str, str] = field(default_factory=dict)
+    body: bytes = b""
+    trailers: dict[str, str] = field(default_factory=dict)
+    ended: bool = False
+
+
+def post(url: str, body: Any, headers: dict[str, str]) -> Answer:
+    """Send one request on a connection of its own."""
+    split, content, answer = urlsplit(url), json.dumps(body).encode(), Answer()
+    pseudo = {":method": "POST", ":scheme": "http", ":path": split.path, ":authority": split.netloc}
+    connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+    with socket.create_connection((split.hostname, split.port), timeout=30) as wire:
+        connection.initiate_connection()
+        connection.send_headers(1, [*pseudo.items(), *headers.items()])
+        connection.send_data(1, content, end_stream=True)
+        while not answer.ended:
+            wire.sendall(connection.data_to_send())
+            received = wire.recv(65536)
+            assert received, "the connection was closed"
+            for event in connection.receive_data(received):
+                _take(connection, answer, event)
+    return answer
+
+
+def _take(connection: H2Connection, answer: Answer, event: Event) -> None:
+    if isinstance(event, ResponseReceived):
+        answer.headers = {str(name): str(value) for name, value in event.headers}
+    elif isinstance(event, TrailersReceived):
+        answer.trailers = {str(name): str(value) for name, value in event.headers}
+    elif isinstance(event, DataReceived):
+        answer.body += event.data
+        connection.acknowledge_received_data(event.flow_controlled_length, 1)
+    elif isinstance(event, StreamEnded):
+        answer.ended = True
