@@ -82,3 +82,14 @@ DRAINING: Final = ApiError(
     type="server_error",
     retry_after=1,
 )
+BAD_REQUEST: Final = ApiError(400, "bad_request", "The request is not valid HTTP.")
+BODY_TOO_LARGE: Final = ApiError(413, "body_too_large", "The request body is longer than 10 MiB.")
+HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The request's headers are too long.")
+REQUEST_TIMEOUT: Final = ApiError(408, "request_timeout", "The request did not arrive in time.")
+ENGINE_TIMEOUT: Final = ApiError(
+    504, "engine_timeout", "The model did not answer within the time that its instance allows.", type="server_error"
+)
+ROUTER_FAILED: Final = ApiError(500, "router_failed", "The router failed.", type="server_error", retry_after=1)
+OVERLOADED: Final = ApiError(
+    503, "overloaded", "The router is overloaded. Try again later.", type="server_error", retry_after=1
+)

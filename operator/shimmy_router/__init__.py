@@ -1,1 +1,1 @@
-"""The agent beside Envoy: turns the fleet's objects and endpoints into xDS."""
+"""The agent beside Envoy: watches the fleet's objects and tells Envoy which key may reach which pods."""

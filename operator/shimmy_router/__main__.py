@@ -1,0 +1,111 @@
+"""Command line of the router: write Envoy's bootstrap, run the agent, drain Envoy."""
+
+import argparse
+import asyncio
+import json
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Sequence
+from pathlib import Path
+
+from shimmy_router.agent import AgentSettings, Source, run
+from shimmy_router.bootstrap import BootstrapSettings, bootstrap
+from shimmy_router.drain import drain
+from shimmy_router.sources.files import watch_files
+from shimmy_router.sources.kubernetes import connect, watch_fleet
+from shimmy_router.store import Store
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run one command."""
+    given = _parser().parse_args(arguments)
+    logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=given.log_level)
+    given.command(given)
+
+
+def _bootstrap(given: argparse.Namespace) -> None:
+    settings = BootstrapSettings(
+        node=given.node,
+        agent_socket=_agent_socket(given.run),
+        admin_socket=_admin_socket(given.run),
+        address=given.address,
+        port=given.port,
+        max_connections=given.max_connections,
+    )
+    path = given.run / "envoy.json"
+    partial = path.with_suffix(".partial")
+    partial.write_text(json.dumps(bootstrap(settings), indent=1), encoding="utf-8")
+    partial.replace(path)
+
+
+def _agent(given: argparse.Namespace) -> None:
+    settings = AgentSettings(
+        socket=_agent_socket(given.run), snapshot=given.run / "snapshot", host=given.host, port=given.metrics_port
+    )
+    asyncio.run(_until_signal(_source(given), settings))
+
+
+def _drain(given: argparse.Namespace) -> None:
+    asyncio.run(drain(_admin_socket(given.run), given.seconds))
+
+
+async def _until_signal(source: Source, settings: AgentSettings) -> None:
+    stopped = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    await run(source, settings, stopped)
+
+
+def _source(given: argparse.Namespace) -> Source:
+    async def from_kubernetes(store: Store) -> None:
+        async with connect(given.kubeconfig) as api:
+            await watch_fleet(api, given.namespace, store)
+
+    def from_files(store: Store) -> Awaitable[None]:
+        return watch_files(given.directory, store)
+
+    return from_files if given.directory else from_kubernetes
+
+
+def _agent_socket(folder: Path) -> Path:
+    return folder / "agent.sock"
+
+
+def _admin_socket(folder: Path) -> Path:
+    return folder / "admin.sock"
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="shimmy-router", description="The agent beside Envoy.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    write = commands.add_parser("bootstrap", help="write Envoy's bootstrap to RUN/envoy.json")
+    write.add_argument("--node", default=os.environ.get("HOSTNAME", "router"), help="name of this Envoy ($HOSTNAME)")
+    write.add_argument("--address", default="0.0.0.0", help="address that clients reach")  # noqa: S104 - a pod's
+    write.add_argument("--port", type=int, default=8080, help="port that clients reach (default: 8080)")
+    write.add_argument("--max-connections", type=int, default=50_000, help="of clients; more are closed at once")
+    write.set_defaults(command=_bootstrap)
+    agent = commands.add_parser("agent", help="tell Envoy what the fleet is, until SIGTERM")
+    agent.add_argument(
+        "--namespace",
+        default=os.environ.get("SHIMMY_NAMESPACE", "shimmy-system"),
+        help="the router's own, which holds the mirrored keys ($SHIMMY_NAMESPACE)",
+    )
+    agent.add_argument("--kubeconfig", help="cluster to watch; the one that the agent runs in if absent")
+    agent.add_argument("--directory", type=Path, help="read objects from the *.yaml in it instead of a cluster")
+    agent.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - a pod's
+    agent.add_argument("--metrics-port", type=int, default=9090, help="port of metrics and probes (default: 9090)")
+    agent.set_defaults(command=_agent)
+    stop = commands.add_parser("drain", help="let Envoy finish what it runs")
+    stop.add_argument("--seconds", type=float, default=60, help="at most (default: 60)")
+    stop.set_defaults(command=_drain)
+    for command in (write, agent, stop):
+        command.add_argument(
+            "--run", type=Path, default=Path("/run/shimmy"), help="folder that agent and Envoy share (/run/shimmy)"
+        )
+        command.add_argument("--log-level", default="INFO", type=str.upper, help="DEBUG, INFO, WARNING or ERROR")
+    return parser
+
+
+if __name__ == "__main__":
+    main()

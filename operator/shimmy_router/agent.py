@@ -1,0 +1,101 @@
+"""The agent: from a source's objects to snapshots, and from snapshots to Envoy."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import grpc
+
+from shimmy_router import persist
+from shimmy_router.ads import DiscoveryService
+from shimmy_router.als import AccessLogService
+from shimmy_router.fleet import compile_fleet
+from shimmy_router.metrics import Metrics
+from shimmy_router.publisher import Publisher
+from shimmy_router.server import serve
+from shimmy_router.store import Store
+from shimmy_router.xds.compiler import Compiler
+
+log = logging.getLogger(__name__)
+
+Source = Callable[[Store], Awaitable[None]]
+"""Keeps a store up to date until it is cancelled."""
+
+_STOP_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSettings:
+    """Where the agent listens and keeps its snapshot."""
+
+    socket: Path
+    """Unix socket for Envoy."""
+    snapshot: Path
+    host: str
+    port: int
+    """Of metrics and probes."""
+
+
+async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -> None:
+    """Serve until `stopped` is set.
+
+    The socket for Envoy opens only when there is something to tell: a snapshot of all objects, or the one that an
+    earlier agent saved. Until then Envoy does not listen, or goes on with what it has.
+    """
+    changed, publisher, metrics = asyncio.Event(), Publisher(), Metrics()
+    store = Store(changed.set)
+    if saved := persist.load(settings.snapshot):
+        log.info("serving the saved snapshot %s until all objects are listed", saved.version)
+        publisher.publish(saved)
+    discovery = DiscoveryService(publisher, metrics)
+    tasks = [
+        asyncio.ensure_future(source(store)),
+        asyncio.create_task(_compile(store, changed, publisher, metrics, settings.snapshot)),
+        asyncio.create_task(_serve_envoy(discovery, AccessLogService(metrics), publisher, settings.socket)),
+    ]
+    stop = asyncio.create_task(stopped.wait())
+    try:
+        async with serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set):
+            done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            task.result()
+    finally:
+        for task in (*tasks, stop):
+            task.cancel()
+        await asyncio.gather(*tasks, stop, return_exceptions=True)
+
+
+async def _compile(
+    store: Store, changed: asyncio.Event, publisher: Publisher, metrics: Metrics, snapshot_file: Path
+) -> None:
+    """Publish a snapshot after each change, once all objects are known. Changes in between go together."""
+    compiler = Compiler()
+    while True:
+        await changed.wait()
+        changed.clear()
+        if not store.synced:
+            continue
+        metrics.synced()
+        snapshot = compiler.compile(compile_fleet(store.records()))
+        if publisher.publish(snapshot):
+            metrics.published()
+            await asyncio.to_thread(persist.save, snapshot, snapshot_file)
+
+
+async def _serve_envoy(
+    discovery: DiscoveryService, access_log: AccessLogService, publisher: Publisher, socket: Path
+) -> None:
+    await publisher.available.wait()
+    await asyncio.to_thread(socket.unlink, missing_ok=True)  # an agent that was killed leaves it
+    server = grpc.aio.server()
+    server.add_generic_rpc_handlers((discovery.handler(), access_log.handler()))
+    server.add_insecure_port(f"unix:{socket}")
+    await server.start()
+    log.info("Envoy may connect to %s", socket)
+    try:
+        await server.wait_for_termination()
+    finally:
+        await server.stop(_STOP_SECONDS)

@@ -1,0 +1,78 @@
+"""Envoy's bootstrap: everything that does not change while it runs. Pure."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from shimmy_router.listener import AGENT_CLUSTER, STAT_PREFIX, agent_service, listener
+from shimmy_router.xds.clusters import HTTP_OPTIONS
+from shimmy_router.xds.filters import typed
+
+CLUSTER: Final = "shimmy-router"
+"""Envoy's service cluster: the same in every router."""
+
+
+@dataclass(frozen=True, slots=True)
+class BootstrapSettings:
+    """Where Envoy listens, and where it finds its agent."""
+
+    node: str
+    """Name of this Envoy: the pod's."""
+    agent_socket: Path
+    """The agent's Unix socket."""
+    admin_socket: Path
+    """Unix socket of Envoy's admin interface, which lets anyone who reaches it read the keys."""
+    address: str = "0.0.0.0"  # noqa: S104 - clients come from outside the pod
+    port: int = 8080
+    max_connections: int = 50_000
+    """Open connections of clients; further ones are closed at once."""
+
+
+def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
+    """The bootstrap, in the JSON form of envoy.config.bootstrap.v3.Bootstrap."""
+    monitor = typed(
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=settings.max_connections,
+    )
+    ads = {
+        "api_type": "DELTA_GRPC",
+        "transport_api_version": "V3",
+        "set_node_on_first_message_only": True,
+        "grpc_services": [agent_service("0s")],
+    }
+    eventually = {"resource_api_version": "V3", "ads": {}, "initial_fetch_timeout": "0s"}
+    return {
+        "node": {"id": settings.node, "cluster": CLUSTER},
+        "admin": {"address": {"pipe": {"path": str(settings.admin_socket), "mode": 0o600}}},
+        "dynamic_resources": {"ads_config": ads, "cds_config": eventually},
+        "static_resources": {
+            "listeners": [listener(settings.address, settings.port)],
+            "clusters": [_agent(settings.agent_socket)],
+        },
+        # Statistics of every model's cluster would cost more memory than the cluster itself.
+        "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
+        "overload_manager": {
+            "resource_monitors": [
+                {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": monitor}
+            ]
+        },
+    }
+
+
+def _statistics() -> list[dict[str, str]]:
+    prefixes = (f"http.{STAT_PREFIX}.", "server.", "listener_manager.", "cluster_manager.", "control_plane.")
+    return [{"prefix": prefix} for prefix in prefixes]
+
+
+def _agent(socket: Path) -> dict[str, Any]:
+    endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
+    options = typed(
+        "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
+    )
+    return {
+        "name": AGENT_CLUSTER,
+        "type": "STATIC",
+        "connect_timeout": "1s",
+        "typed_extension_protocol_options": {HTTP_OPTIONS: options},
+        "load_assignment": {"cluster_name": AGENT_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+    }

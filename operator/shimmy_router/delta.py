@@ -1,0 +1,147 @@
+"""What one Envoy has been told and has acknowledged, and what to tell it next. Pure.
+
+The protocol is incremental xDS (https://www.envoyproxy.io/docs/envoy/latest/api-docs/xds_protocol#incremental-xds).
+The order is make before break: a cluster and its endpoints are acknowledged before any route names it, and a cluster
+goes only after no route names it any more. Scopes only say which credential leads to which routes, and so never wait:
+a revoked key stops at once.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, ROUTES, SCOPE, TYPES, WILDCARD, Resource, Snapshot
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """The parts of a DeltaDiscoveryRequest that count."""
+
+    type_url: str
+    nonce: str = ""
+    error: str = ""
+    subscribe: Sequence[str] = ()
+    unsubscribe: Sequence[str] = ()
+    known: Mapping[str, str] = field(default_factory=dict)
+    """Names and versions that Envoy has from an earlier stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The parts of a DeltaDiscoveryResponse that count."""
+
+    type_url: str
+    nonce: str
+    resources: tuple[Resource, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(slots=True)
+class _Type:
+    """What Envoy has of one type."""
+
+    asked: bool = False
+    answered: bool = False
+    """Whether anything was sent on this stream. An empty first answer says that there is nothing."""
+    wanted: set[str] = field(default_factory=set)
+    sent: dict[str, str] = field(default_factory=dict)
+    """Versions by name."""
+    pending: str = ""
+    """Nonce that Envoy has not answered yet."""
+    refused: bool = False
+    """Whether its last answer was a refusal."""
+
+
+class DeltaStream:
+    """One stream of one Envoy."""
+
+    def __init__(self, snapshot: Snapshot) -> None:
+        self._snapshot = snapshot
+        self._types = {type_url: _Type() for type_url in TYPES}
+        self._nonces = itertools.count(1)
+
+    def set_snapshot(self, snapshot: Snapshot) -> None:
+        """What Envoy shall know from now on."""
+        self._snapshot = snapshot
+
+    def receive(self, request: Request) -> None:
+        """Take one request: a subscription, an acknowledgement, a refusal, or several of them in one."""
+        if request.type_url not in self._types:
+            return
+        state = self._types[request.type_url]
+        state.asked = True
+        if request.nonce and request.nonce == state.pending:
+            state.pending = ""
+            state.refused = bool(request.error)
+        state.sent.update(request.known)
+        for name in request.subscribe:
+            state.wanted.add(name)
+            # Envoy may ask again for what it has dropped; it must get it even where the version is the same.
+            if name not in request.known:
+                state.sent.pop(name, None)
+                state.answered = False
+        for name in request.unsubscribe:
+            state.wanted.discard(name)
+            state.sent.pop(name, None)
+
+    @property
+    def settled(self) -> bool:
+        """Whether Envoy knows the whole snapshot and has answered everything."""
+        return (
+            all(self._types[type_url].answered for type_url in WILDCARD)
+            and self.next_response() is None
+            and not any(state.pending for state in self._types.values())
+        )
+
+    def next_response(self) -> Response | None:
+        """What to send now, or None while Envoy has it all or must answer first. `sent` makes it count."""
+        clusters_ready = not self._outstanding(CLUSTER) and not self._outstanding(ENDPOINTS)
+        for type_url, allowed, removals in (
+            (SCOPE, True, True),
+            (CLUSTER, True, False),
+            (ENDPOINTS, True, True),
+            (ROUTES, clusters_ready, True),
+            (CLUSTER, clusters_ready and not self._outstanding(ROUTES), True),
+        ):
+            state = self._types[type_url]
+            if not allowed or not state.asked or state.pending:
+                continue
+            changed = self._changed(type_url)
+            removed = self._removed(type_url) if removals else ()
+            first = type_url in WILDCARD and not state.answered
+            if changed or removed or first:
+                return Response(type_url, "", changed, removed)
+        return None
+
+    def sent(self, response: Response) -> Response:
+        """Note that this is being sent; the same with its nonce."""
+        state = self._types[response.type_url]
+        state.pending = str(next(self._nonces))
+        state.answered = True
+        state.sent.update({resource.name: resource.version for resource in response.resources})
+        for name in response.removed:
+            state.sent.pop(name, None)
+            state.wanted.discard(name)
+        return Response(response.type_url, state.pending, response.resources, response.removed)
+
+    def _changed(self, type_url: str) -> tuple[Resource, ...]:
+        state = self._types[type_url]
+        existing = self._snapshot.resources[type_url]
+        names = existing if type_url in WILDCARD else [name for name in state.wanted if name in existing]
+        return tuple(existing[name] for name in names if state.sent.get(name) != existing[name].version)
+
+    def _removed(self, type_url: str) -> tuple[str, ...]:
+        state = self._types[type_url]
+        existing = self._snapshot.resources[type_url]
+        names = set(state.sent) if type_url in WILDCARD else set(state.sent) | state.wanted
+        return tuple(sorted(name for name in names if name not in existing and name != "*"))
+
+    def _outstanding(self, type_url: str) -> bool:
+        """Whether Envoy must still be told of new content of this type, or must still answer."""
+        state = self._types[type_url]
+        if state.pending or self._changed(type_url):
+            return True
+        if type_url != ENDPOINTS or self._types[CLUSTER].refused:
+            return False
+        # A new cluster's endpoints are asked for a moment after the cluster is acknowledged.
+        return any(name not in state.wanted for name in self._snapshot.resources[ENDPOINTS])

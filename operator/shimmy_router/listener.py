@@ -1,0 +1,181 @@
+"""Envoy's listener: what happens to every request before and after its tenant's routes. Pure, and never changes."""
+
+from typing import Any, Final
+
+from shimmy_api import errors, headers
+from shimmy_api.errors import ApiError
+from shimmy_router.xds import filters
+from shimmy_router.xds.filters import overwrite, typed
+
+AGENT_CLUSTER: Final = "shimmy-agent"
+LISTENER: Final = "shimmy"
+STAT_PREFIX: Final = "shimmy"
+READY_PATH: Final = "/readyz"
+"""Answered by Envoy itself: 200 once it has its first snapshot, 503 while it drains."""
+ACCESS_LOG: Final = "shimmy"
+
+_ADS: Final = {
+    "ads": {},
+    "resource_api_version": "V3",
+    # Until the agent has told what is allowed, Envoy does not listen; a 401 in that time would be a lie.
+    "initial_fetch_timeout": "0s",
+}
+_USAGE_HEADERS: Final = (headers.PROMPT_TOKENS, headers.COMPLETION_TOKENS)
+
+_REPLIES: Final[tuple[tuple[dict[str, Any], ApiError], ...]] = (
+    ({"response_flag_filter": {"flags": ["NR"]}}, errors.INVALID_KEY),
+    ({"response_flag_filter": {"flags": ["UH", "NC"]}}, errors.MODEL_UNAVAILABLE),
+    ({"response_flag_filter": {"flags": ["UT", "SI", "DT", "UMSDR"]}}, errors.ENGINE_TIMEOUT),
+    ({"response_flag_filter": {"flags": ["UF", "UC", "UR", "LR", "URX", "UPE"]}}, errors.ENGINE_FAILED),
+    ({"response_flag_filter": {"flags": ["OM", "UO", "DO"]}}, errors.OVERLOADED),
+    ({"response_flag_filter": {"flags": ["DPE"]}}, errors.BAD_REQUEST),
+)
+"""Envoy's own answers by response flag (Envoy docs, access log format, %RESPONSE_FLAGS%); the first that fits."""
+_BY_STATUS: Final = (
+    errors.BODY_TOO_LARGE,
+    errors.HEADERS_TOO_LARGE,
+    errors.REQUEST_TIMEOUT,
+    errors.ROUTER_FAILED,
+)
+
+
+def listener(address: str, port: int) -> dict[str, Any]:
+    """The listener on this address."""
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}
+    return {
+        "name": LISTENER,
+        "address": {"socket_address": {"address": address, "port_value": port}},
+        "filter_chains": [{"filters": [manager]}],
+    }
+
+
+def _connection_manager() -> dict[str, Any]:
+    key = {"header_value_extractor": {"name": filters.KEY, "index": 0}}
+    return typed(
+        "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
+        stat_prefix=STAT_PREFIX,
+        early_header_mutation_extensions=[_early_mutation()],
+        use_remote_address=True,
+        always_set_request_id_in_response=True,
+        normalize_path=True,
+        merge_slashes=True,
+        path_with_escaped_slashes_action="REJECT_REQUEST",
+        server_name="shimmy",
+        request_headers_timeout="10s",
+        request_timeout="60s",
+        stream_idle_timeout="300s",
+        drain_timeout="5s",
+        common_http_protocol_options={"idle_timeout": "900s", "headers_with_underscores_action": "DROP_HEADER"},
+        http2_protocol_options={"max_concurrent_streams": 1000},
+        access_log=[_access_log()],
+        local_reply_config=_local_replies(),
+        http_filters=[_health_check(), *filters.filters(), _router()],
+        scoped_routes={
+            "name": "tenants",
+            "scope_key_builder": {"fragments": [key]},
+            "rds_config_source": _ADS,
+            "scoped_rds": {"scoped_rds_config_source": _ADS},
+        },
+    )
+
+
+def _early_mutation() -> dict[str, Any]:
+    """What strangers must not say is removed before anything reads it; then the credential becomes the scope."""
+    mutations: list[dict[str, Any]] = [
+        {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
+        # Envoy obeys x-envoy-* (timeouts, retries) from addresses that it takes for internal: any pod's.
+        for prefix in (headers.PREFIX, headers.REQUEST_ID, "x-envoy-")
+    ]
+    mutations.append({"append": overwrite(filters.KEY, "%REQ(authorization?x-api-key)%")})
+    return {
+        "name": "shimmy.early_header_mutation",
+        "typed_config": typed(
+            "extensions.http.early_header_mutation.header_mutation.v3.HeaderMutation", mutations=mutations
+        ),
+    }
+
+
+def _health_check() -> dict[str, Any]:
+    path = {"name": ":path", "string_match": {"exact": READY_PATH}}
+    return {
+        "name": "shimmy.health_check",
+        "typed_config": typed(
+            "extensions.filters.http.health_check.v3.HealthCheck", pass_through_mode=False, headers=[path]
+        ),
+    }
+
+
+def _router() -> dict[str, Any]:
+    return {
+        "name": "envoy.filters.http.router",
+        "typed_config": typed("extensions.filters.http.router.v3.Router", suppress_envoy_headers=True),
+    }
+
+
+def agent_service(timeout: str) -> dict[str, Any]:
+    """A gRPC service of the agent. While it is away, Envoy tries again at least every second."""
+    backoff = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
+    return {"envoy_grpc": {"cluster_name": AGENT_CLUSTER, "retry_policy": backoff}, "timeout": timeout}
+
+
+def _access_log() -> dict[str, Any]:
+    tags = [
+        {"tag": tag, "metadata": {"kind": {kind: {}}, "metadata_key": _metadata_key(tag)}}
+        for tag, kind in (
+            (filters.META_TENANT, "route"),
+            (filters.META_MODEL, "route"),
+            (filters.META_KEY_ID, "request"),
+        )
+    ]
+    common = {
+        "log_name": ACCESS_LOG,
+        "grpc_service": agent_service("5s"),
+        "transport_api_version": "V3",
+        "buffer_flush_interval": "1s",
+        "custom_tags": tags,
+    }
+    return {
+        "name": "envoy.access_loggers.http_grpc",
+        # Probes are no requests.
+        "filter": {"not_health_check_filter": {}},
+        "typed_config": typed(
+            "extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
+            common_config=common,
+            additional_response_headers_to_log=list(_USAGE_HEADERS),
+            additional_response_trailers_to_log=list(_USAGE_HEADERS),
+        ),
+    }
+
+
+def _metadata_key(tag: str) -> dict[str, Any]:
+    return {"key": filters.NAMESPACE, "path": [{"key": tag}]}
+
+
+def _local_replies() -> dict[str, Any]:
+    no_key = {"header_filter": {"header": {"name": filters.KEY, "present_match": True, "invert_match": True}}}
+    no_route = {"response_flag_filter": {"flags": ["NR"]}}
+    mappers = [_mapper({"and_filter": {"filters": [no_route, no_key]}}, errors.MISSING_KEY)]
+    mappers += [_mapper(condition, error) for condition, error in _REPLIES]
+    mappers += [_mapper(_status(error.status), error) for error in _BY_STATUS]
+    # The routes' own answers are JSON as they are.
+    as_it_is = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
+    return {"mappers": mappers, "body_format": as_it_is}
+
+
+def _mapper(condition: dict[str, Any], error: ApiError) -> dict[str, Any]:
+    extra = {}
+    if error.retry_after is not None:
+        extra["retry-after"] = str(error.retry_after)
+    if error.status == errors.INVALID_KEY.status:
+        extra["www-authenticate"] = "Bearer"  # RFC 9110, section 15.5.2
+    return {
+        "filter": condition,
+        "status_code": error.status,
+        "body": {"inline_string": error.body().decode()},
+        "headers_to_add": [overwrite(name, value) for name, value in extra.items()],
+    }
+
+
+def _status(code: int) -> dict[str, Any]:
+    value = {"default_value": code, "runtime_key": "shimmy.unused"}
+    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}

@@ -1,0 +1,1 @@
+"""From the fleet to the resources that Envoy takes by xDS. Pure."""

@@ -1,0 +1,31 @@
+"""The whole fleet's resources."""
+
+from collections.abc import Iterator
+
+from shimmy_router.fleet import Fleet, Tenant
+from shimmy_router.xds.clusters import cluster, endpoints
+from shimmy_router.xds.resources import Resource, Snapshot
+from shimmy_router.xds.routes import routes, scopes
+
+
+class Compiler:
+    """Compiles fleets one after another, and only those tenants anew that differ from the fleet before."""
+
+    def __init__(self) -> None:
+        self._known: dict[Tenant, tuple[Resource, ...]] = {}
+
+    def compile(self, fleet: Fleet) -> Snapshot:
+        """The snapshot of this fleet; the same as a new compiler would make."""
+        self._known = {t: self._known.get(t) or tuple(tenant_resources(t)) for t in fleet.tenants}
+        return Snapshot.of(resource for group in self._known.values() for resource in group)
+
+
+def tenant_resources(tenant: Tenant) -> Iterator[Resource]:
+    """The resources of one tenant. Without a key nobody could use them, so there are none then."""
+    if not tenant.keys:
+        return
+    for model in tenant.models:
+        yield cluster(tenant, model)
+        yield endpoints(tenant, model)
+    yield routes(tenant)
+    yield from scopes(tenant)

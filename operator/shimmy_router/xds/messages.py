@@ -1,0 +1,24 @@
+"""Envoy's messages from their JSON form."""
+
+from typing import Any, TypeVar
+
+# JSON can be turned into an Any only where the message's module has been loaded.
+from envoy.config.route.v3 import route_components_pb2 as _routes  # noqa: F401
+from envoy.extensions.retry.host.previous_hosts.v3 import previous_hosts_pb2 as _previous_hosts  # noqa: F401
+from envoy.extensions.upstreams.http.v3 import http_protocol_options_pb2 as _upstream  # noqa: F401
+from envoy.type.matcher.v3 import http_inputs_pb2 as _inputs  # noqa: F401
+from google.protobuf import json_format
+from google.protobuf.message import Message
+
+M = TypeVar("M", bound=Message)
+
+
+def parse(config: dict[str, Any], kind: type[M]) -> M:
+    """The message of this kind.
+
+    Raises:
+        google.protobuf.json_format.ParseError: it has no such field, or the field no such value.
+    """
+    message: M = kind()
+    json_format.ParseDict(config, message)
+    return message

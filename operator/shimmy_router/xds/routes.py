@@ -1,0 +1,171 @@
+"""A tenant's routes: one scope per form of each key, and one RouteConfiguration that all of them name."""
+
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any, Final
+
+from envoy.config.route.v3 import route_pb2, scoped_route_pb2
+
+from shimmy_api import errors, headers
+from shimmy_api.errors import ApiError
+from shimmy_router.fleet import Model, Tenant
+from shimmy_router.xds import filters
+from shimmy_router.xds.filters import overwrite, typed
+from shimmy_router.xds.messages import parse
+from shimmy_router.xds.resources import Resource
+
+MAX_BODY_BYTES: Final = 10 * 1024 * 1024
+"""Longest request. Envoy holds the body in memory until it knows the model."""
+API_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
+MODELS_PATH: Final = "/v1/models"
+
+_KEY_FORMS: Final = ("{}", "Bearer {}", "bearer {}", "BEARER {}")
+"""A key alone (x-api-key), or behind the scheme, whose case does not matter (RFC 9110, section 11.1)."""
+_MAX_DIRECT_BYTES: Final = 1024 * 1024
+"""Longest list of models; Envoy's own bound is 4096 bytes."""
+
+
+def cluster_name(tenant: Tenant, model: Model) -> str:
+    """One cluster per tenant and model."""
+    return f"{tenant.name}/{model.name}"
+
+
+def scopes(tenant: Tenant) -> Iterator[Resource]:
+    """Which credentials lead to this tenant's routes. A resource's name is a digest, as Envoy may log names."""
+    for key in tenant.keys:
+        for form in _KEY_FORMS:
+            credential = form.format(key)
+            name = hashlib.sha256(f"{tenant.name} {credential}".encode()).hexdigest()[:32]
+            fragment = scoped_route_pb2.ScopedRouteConfiguration.Key.Fragment(string_key=credential)
+            scope = scoped_route_pb2.ScopedRouteConfiguration(
+                name=name,
+                route_configuration_name=tenant.name,
+                key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
+            )
+            yield Resource.of(name, scope)
+
+
+def routes(tenant: Tenant) -> Resource:
+    """The tenant's RouteConfiguration."""
+    known = {name: model for model in tenant.models for name in (model.name, *model.aliases)}
+    table: dict[str, Any] = {name: _action(_model_route(tenant, model)) for name, model in known.items()}
+    table[filters.INVALID_JSON] = _action(refusal(tenant, errors.INVALID_JSON))
+    table[filters.NO_MODEL] = _action(refusal(tenant, errors.NO_MODEL))
+    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant)))
+    header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
+    host = {
+        "name": "all",
+        "domains": ["*"],
+        "request_body_buffer_limit": MAX_BODY_BYTES,
+        "request_headers_to_add": _tenant_headers(tenant),
+        "retry_policy": _retry_policy(),
+        "matcher": {
+            "matcher_tree": {
+                "input": {"name": "model", "typed_config": header},
+                "exact_match_map": {"map": table},
+            },
+            "on_no_match": _action(others),
+        },
+    }
+    configuration = {
+        "name": tenant.name,
+        "virtual_hosts": [host],
+        "request_headers_to_remove": ["authorization", "x-api-key", filters.KEY, filters.ROUTE],
+        "max_direct_response_body_size_bytes": _MAX_DIRECT_BYTES,
+    }
+    return Resource.of(tenant.name, parse(configuration, route_pb2.RouteConfiguration))
+
+
+def models_body(tenant: Tenant) -> str:
+    """OpenAI's list of models: the tenant's own and their aliases."""
+    ids = sorted(name for model in tenant.models for name in (model.name, *model.aliases))
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": tenant.name} for name in ids]
+    return json.dumps({"object": "list", "data": data}, separators=(",", ":"))
+
+
+def refusal(tenant: Tenant, error: ApiError, match: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A route that answers with an error."""
+    extra = [] if error.retry_after is None else [overwrite("retry-after", str(error.retry_after))]
+    return _direct(tenant, match or {"prefix": "/"}, error.status, error.body().decode(), extra)
+
+
+def _other_routes(tenant: Tenant) -> Iterator[dict[str, Any]]:
+    """For a request whose model is not known, or not yet."""
+    asked = {"prefix": "/", "headers": [{"name": filters.ROUTE, "present_match": True}]}
+    yield refusal(tenant, errors.MODEL_NOT_FOUND, asked)
+    for path in API_PATHS:
+        # Reached before the body was read, and again only if the filters could not name a model.
+        pending = refusal(tenant, errors.NO_MODEL, {"path": path, "headers": [_method("POST")]})
+        yield {**pending, "typed_per_filter_config": filters.enabled()}
+    listing = {"path": MODELS_PATH, "headers": [_method("GET")]}
+    yield _direct(tenant, listing, 200, models_body(tenant), [])
+    yield refusal(tenant, errors.NOT_FOUND)
+
+
+def _method(name: str) -> dict[str, Any]:
+    return {"name": ":method", "string_match": {"exact": name}}
+
+
+def _model_route(tenant: Tenant, model: Model) -> dict[str, Any]:
+    seconds = f"{model.timeout_seconds}s"
+    return {
+        "match": {"prefix": "/"},
+        "metadata": _metadata(tenant, model.name),
+        "route": {
+            "cluster": cluster_name(tenant, model),
+            "timeout": seconds,
+            # A request may wait for its turn in silence, longer than the listener allows elsewhere.
+            "idle_timeout": seconds,
+        },
+        "request_headers_to_add": [overwrite(headers.MODEL, model.name)],
+    }
+
+
+def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
+    """What every request carries to a runner."""
+    values = {
+        headers.TENANT: tenant.name,
+        headers.KEY_ID: f"%DYNAMIC_METADATA({filters.NAMESPACE}:{filters.META_KEY_ID})%",
+        headers.ENGINE_TOKEN: tenant.engine_token,
+        "te": "trailers",
+    }
+    return [overwrite(header, value) for header, value in values.items() if value]
+
+
+def _retry_policy() -> dict[str, Any]:
+    """Once more, on another pod where there is one, if nothing has been done yet: busy (429) or draining (503)."""
+    return {
+        "retry_on": "retriable-status-codes,connect-failure,refused-stream",
+        "retriable_status_codes": [429, 503],
+        "num_retries": 1,
+        "retry_host_predicate": [
+            {
+                "name": "previous_hosts",
+                "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+            }
+        ],
+        "host_selection_retry_max_attempts": 3,
+    }
+
+
+def _direct(
+    tenant: Tenant, match: dict[str, Any], status: int, body: str, extra: list[dict[str, Any]]
+) -> dict[str, Any]:
+    return {
+        "match": match,
+        "metadata": _metadata(tenant, ""),
+        "direct_response": {"status": status, "body": {"inline_string": body}},
+        "response_headers_to_add": [overwrite("content-type", "application/json"), *extra],
+    }
+
+
+def _metadata(tenant: Tenant, model: str) -> dict[str, Any]:
+    """What the access log says of the request: of our own making, so that metrics have no labels of strangers."""
+    values = {filters.META_TENANT: tenant.name, filters.META_MODEL: model}
+    return {"filter_metadata": {filters.NAMESPACE: values}}
+
+
+def _action(message: dict[str, Any]) -> dict[str, Any]:
+    config = message if filters.TYPE in message else typed("config.route.v3.Route", **message)
+    return {"action": {"name": "route", "typed_config": config}}
