@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Final
 
 import typer
 
@@ -16,6 +16,9 @@ from shimmy_engine.report import TERMINATION_LOG, refusal_of, write_report
 from shimmy_engine.server import ServerSettings, run
 from shimmy_engine.settings import EngineSettings, Identity, Limits
 from shimmy_engine.templates import Family
+
+TOKEN: Final = Path("/var/run/shimmy/engine-token/token")
+"""Where the operator mounts the tenant's engine token."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -35,9 +38,7 @@ def serve(
     model_namespace: Annotated[str, typer.Option(envvar="SHIMMY_NAMESPACE", help="Its namespace.")] = "",
     pod: Annotated[str, typer.Option(envvar="HOSTNAME", help="Name of the pod, for answers.")] = "",
     shimmy_binary: Annotated[Path, typer.Option(help="The Shimmy program.")] = Path("/usr/local/bin/shimmy"),
-    token_file: Annotated[Path, typer.Option(help="File with the token that callers must show.")] = Path(
-        "/var/run/shimmy/engine-token/token"
-    ),
+    token_file: Annotated[Path, typer.Option(help="File with the token that callers must show.")] = TOKEN,
     state: Annotated[Path, typer.Option(help="Writable folder: journal, Shimmy's home.")] = Path("/var/lib/shimmy"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a pod's
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
@@ -78,7 +79,10 @@ def serve(
         require_gpu=require_gpu,
     )
     identity = Identity(model_name, model_namespace, pod)
-    settings = ServerSettings(engine, identity, limits, host=host, port=port, token_file=token_file)
+    _run(ServerSettings(engine, identity, limits, host=host, port=port, token_file=token_file))
+
+
+def _run(settings: ServerSettings) -> None:
     try:
         asyncio.run(run(settings))
     except GgufError as error:
