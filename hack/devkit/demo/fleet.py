@@ -56,7 +56,7 @@ class Fleet:
             HelmError: helm refused, or the pods did not become ready.
         """
         with step("installing shimmy-crds and shimmy-operator with Helm"):
-            self.helm("upgrade", "--install", "shimmy-crds", str(REPOSITORY / "helm/shimmy-crds"))
+            self.helm("upgrade", "--install", "shimmy-crds", str(REPOSITORY / "helm/shimmy-crds"), "--create-namespace")
             settings = [argument for value in values for argument in ("--set", value)]
             chart = str(REPOSITORY / "helm/shimmy-operator")
             self.helm("upgrade", "--install", "shimmy", chart, "--create-namespace", "--wait", *settings)

@@ -43,13 +43,13 @@ def version() -> str:
 
 # Software Vulkan (mesa-vulkan-drivers) makes the airframe image run on machines without a GPU; on GPU nodes the
 # vendor's driver is mounted by its container toolkit. The profile costs about 190 MB.
-_AIRFRAME: Final = ("libgcc-s1", "libvulkan1")
+_AIRFRAME: Final = ("libstdc++6", "libvulkan1")
 
 CATALOGUE: Final[dict[str, Image]] = {
     image.name: image
     for image in (
         Image("shimmy-operator", "operator", "operator", "Shimmy fleet operator"),
-        Image("shimmy-router", "router", "router", "Shimmy router: Envoy and its agent", ("libgcc-s1",)),
+        Image("shimmy-router", "router", "router", "Shimmy router: Envoy and its agent", ("libstdc++6",)),
         Image(
             "shimmy-engine-llama",
             "engine",

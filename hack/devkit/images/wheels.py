@@ -9,14 +9,15 @@ from devkit.images.builder import ImageError
 from devkit.images.catalogue import PYTHON
 from devkit.paths import REPOSITORY, cache
 
-_GLIBC: Final = ("2_28", "2_27", "2_17")
-"""Of the wheels that fit: all older than Debian 13's."""
+_GLIBC: Final = 41
+"""Minor version of Debian 13's C library: wheels for it and for every older one fit (PEP 600)."""
+_OLDEST_GLIBC: Final = 5
 
 
 def requirements(component: str) -> str:
     """The component's lock for the images' own Python and platform: exact versions and hashes, no markers."""
     command = ["uv", "pip", "compile", str(REPOSITORY / "requirements" / f"{component}.txt"), "--no-deps", "--quiet"]
-    command += ["--python-version", PYTHON, "--python-platform", f"{platform.machine()}-manylinux_2_28"]
+    command += ["--python-version", PYTHON, "--python-platform", f"{platform.machine()}-manylinux_2_40"]
     command += ["--generate-hashes", "--no-header", "--no-annotate", "--no-emit-index-url"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     if done.returncode:
@@ -31,7 +32,8 @@ def fetch(lock: Path, destination: Path) -> None:
         ImageError: a wheel is missing, or its hash is wrong.
     """
     machine = platform.machine()
-    platforms = [f"manylinux_{version}_{machine}" for version in _GLIBC] + [f"manylinux2014_{machine}"]
+    platforms = [f"manylinux_2_{minor}_{machine}" for minor in range(_GLIBC, _OLDEST_GLIBC - 1, -1)]
+    platforms += [f"manylinux2014_{machine}", f"manylinux2010_{machine}", f"manylinux1_{machine}"]
     command = ["pip", "download", "--quiet", "--require-hashes", "--no-deps", "--only-binary=:all:"]
     command += ["--requirement", str(lock), "--dest", str(destination), "--python-version", PYTHON]
     command += ["--implementation=cp", "--cache-dir", str(cache() / "pip")]
