@@ -24,6 +24,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from devkit import packages
+from devkit.packages import Part, program
 from devkit.paths import cache
 
 PATCHES = Path(__file__).parents[1] / "patches"
@@ -31,10 +33,11 @@ BUILD_DATE = "1767225600"
 """2026-01-01: a fixed SOURCE_DATE_EPOCH, at which ggml's CMake files also give up -march=native."""
 
 
-_RUST = (
-    ("cargo", "rustup (https://rustup.rs)"),
-    ("cc", "apt-get install gcc"),
-    ("patch", "apt-get install patch"),
+_C = (program("cc", "gcc"), program("patch", "patch"))
+_LLAMA_CPP = (
+    *(program("c++", "g++"), program("cmake", "cmake"), program("clang", "clang")),
+    # bindgen loads it at build time.
+    Part("libclang", "libclang-dev", lambda: any(Path("/usr/lib").glob("llvm-*/lib/libclang*.so*"))),
 )
 
 
@@ -53,7 +56,7 @@ class Recipe:
     features: str = ""
     baseline: str = ""
     """C and C++ target architecture on x86-64."""
-    tools: tuple[tuple[str, str], ...] = _RUST
+    tools: tuple[Part, ...] = _C
     """Programs that the build needs, each with the way to get it."""
 
     def digest(self) -> str:
@@ -71,7 +74,6 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """Every binary that can be built here, by name."""
-    native = (("cmake", "apt-get install cmake"), ("clang", "apt-get install clang libclang-dev"))
     features = os.environ.get("SHIMMY_LLAMA_FEATURES", "")
     baseline = "x86-64-v3" if platform.machine() == "x86_64" else ""
     return {
@@ -81,7 +83,7 @@ def recipes() -> dict[str, Recipe]:
             patched_crate="shimmy@1.8.1",
             patch=PATCHES / "shimmy-llama-streams.patch",
             baseline=baseline,
-            tools=_RUST + native,
+            tools=_C + _LLAMA_CPP,
         ),
         "shimmy-airframe": Recipe("2.6.5", patched_crate="dzero@0.1.0", patch=PATCHES / "dzero-budget.patch"),
     }
@@ -104,9 +106,12 @@ def build(name: str) -> Path:
 
 
 def _require(recipe: Recipe) -> None:
-    missing = [f"{tool} ({hint})" for tool, hint in recipe.tools if not shutil.which(tool)]
-    if missing:
-        raise BuildError(f"missing for this build: {', '.join(missing)}")
+    if not shutil.which("cargo"):
+        raise BuildError("Rust's cargo is needed to build Shimmy: https://rustup.rs, or your distribution's package")
+    try:
+        packages.require("a build of Shimmy", recipe.tools)
+    except packages.MissingError as error:
+        raise BuildError(str(error)) from error
 
 
 @contextmanager

@@ -8,6 +8,7 @@ from ipaddress import ip_address, ip_network
 
 from shimmy_operator.render.context import AllowedEgress, Context
 
+_REGISTRY = "shimmy.dev"
 _VERSION = "0.1.0"
 _HTTPS = 443
 
@@ -84,8 +85,16 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
 
     add("--router-namespace", "shimmy-system", "namespace of the router and of the mirrored keys")
     add("--endpoint", None, "base URL of the OpenAI API, shown in the status of instances")
-    add("--engine-image-llama", f"shimmy-engine-llama:{_VERSION}", "image of engines of flavor llama and of Jobs")
-    add("--engine-image-airframe", f"shimmy-engine-airframe:{_VERSION}", "image of engines of flavor airframe")
+    add(
+        "--engine-image-llama",
+        f"{_REGISTRY}/shimmy-engine-llama:{_VERSION}",
+        "image of engines of flavor llama and of Jobs",
+    )
+    add(
+        "--engine-image-airframe",
+        f"{_REGISTRY}/shimmy-engine-airframe:{_VERSION}",
+        "image of engines of flavor airframe",
+    )
     add("--engine-image-pull-policy", "IfNotPresent", "imagePullPolicy of those images")
     add("--fetch-egress", "", "what all tenants' fetch Jobs may reach: 'CIDR[=PORT,PORT] …'", parse_egress)
     add("--api-server-addresses", "", "more addresses that fetch Jobs never reach, separated by spaces", str.split)

@@ -1,12 +1,20 @@
 """The programs that the contract tests run against: the fake in both lines, and the real Shimmy of each line."""
 
+from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
 from tests.contract.running import FAKE, Program
 from tests.fakes.shimmy import toy_gguf
 
-from devkit import models, shimmy_build
+from devkit import models, packages, shimmy_build
+
+VULKAN_LOADER = packages.Part("libvulkan", "libvulkan1", lambda: find_library("vulkan") is not None)
+VULKAN_DRIVER = packages.Part(
+    "a Vulkan driver",
+    "mesa-vulkan-drivers",
+    lambda: any(file for folder in ("/usr/share", "/etc") for file in Path(folder, "vulkan/icd.d").glob("*.json")),
+)
 
 
 @pytest.fixture(scope="session")
@@ -27,7 +35,8 @@ def real_llama() -> Program:
 
 @pytest.fixture(scope="session")
 def real_airframe() -> Program:
-    """Shimmy 2.6 on software Vulkan (apt-get install mesa-vulkan-drivers), or on a GPU where there is one."""
+    """Shimmy 2.6 on a GPU where there is one, else on software Vulkan."""
+    packages.require("Shimmy 2.6", [VULKAN_LOADER, VULKAN_DRIVER])
     return Program("airframe", shimmy_build.build("shimmy-airframe"), models.tiny())
 
 

@@ -9,7 +9,7 @@ from devkit import binaries
 from devkit.cluster import lifecycle, removal
 from devkit.cluster.cluster import Cluster, ClusterError
 from devkit.cluster.kind.runtime import KindError
-from devkit.cluster.node.prerequisites import MissingError
+from devkit.packages import MissingError
 from devkit.paths import clusters
 
 

@@ -82,7 +82,7 @@ def _check_machine(profile: Profile, *, metrics: bool) -> None:
     if metrics and profile != "node":
         raise ClusterError(f"metrics-server needs a real node, and profile {profile} starts none")
     if profile == "node":
-        prerequisites.require(say)
+        prerequisites.require()
     if profile == "kind":
         runtime.require()
 

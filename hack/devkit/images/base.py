@@ -1,12 +1,12 @@
 """The Debian 13 image that all others stand on: a public one, or one that debootstrap assembles."""
 
 import os
-import shutil
 import subprocess
 import tempfile
 from pathlib import Path
 from typing import Final
 
+from devkit import packages
 from devkit.images.builder import Builder, ImageError
 from devkit.paths import cache
 from devkit.progress import step
@@ -38,10 +38,10 @@ def base_image(builder: Builder) -> str:
 def _assemble(builder: Builder) -> None:
     if os.geteuid() != 0:
         raise ImageError("the base image cannot be pulled, and assembling one needs root; or set SHIMMY_BASE_IMAGE")
-    if not shutil.which("debootstrap"):
-        subprocess.run(["apt-get", "install", "--yes", "debootstrap"], capture_output=True, check=False)
-    if not shutil.which("debootstrap"):
-        raise ImageError("the base image cannot be pulled; to assemble one: apt-get install debootstrap")
+    try:
+        packages.require("a Debian base of our own", [packages.program("debootstrap", "debootstrap")])
+    except packages.MissingError as error:
+        raise ImageError(f"the base image cannot be pulled; {error}") from error
     folder = cache() / "images"
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "base.log"
@@ -52,5 +52,7 @@ def _assemble(builder: Builder) -> None:
             done = subprocess.run(command, stdout=output, stderr=output, check=False)
         if done.returncode:
             raise ImageError(f"debootstrap failed; the log is {log}")
-        subprocess.run(["tar", "-C", root, "--numeric-owner", "--sort=name", "-cf", archive, "."], check=True)
+        # Device nodes are the runtime's business, and only root could unpack them.
+        tar = ["tar", "-C", root, "--numeric-owner", "--sort=name", "--exclude=./dev/*", "-cf", archive, "."]
+        subprocess.run(tar, check=True)
         builder.import_rootfs(archive, ASSEMBLED, log)

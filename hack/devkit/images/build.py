@@ -71,7 +71,12 @@ def _build(image: Image, program: Path | None, built: Built) -> None:
             context,
             target=image.target,
             tag=image.reference,
-            arguments={"BASE_IMAGE": base, "PACKAGES": " ".join(image.packages), **dict(image.arguments)},
+            arguments={
+                "BASE_IMAGE": base,
+                "PACKAGES": " ".join(image.packages),
+                "COMPONENT": image.component,
+                **dict(image.arguments),
+            },
             labels=_labels(image),
             log=log,
         )
@@ -107,8 +112,13 @@ def _digest(image: Image, program: Path | None) -> str:
     """Of everything that the image is made of; the program's name holds the digest of its own inputs."""
     digest = hashlib.sha256(repr(image).encode())
     digest.update(str(program and program.name).encode())
-    sources = [*_SOURCE.iterdir(), *(REPOSITORY / "operator").rglob("*.py"), REPOSITORY / "pyproject.toml"]
-    sources += [*(REPOSITORY / "operator").rglob("*.yaml"), REPOSITORY / "requirements" / f"{image.component}.txt"]
+    sources = [
+        *_SOURCE.iterdir(),
+        REPOSITORY / "pyproject.toml",
+        REPOSITORY / "requirements" / f"{image.component}.txt",
+    ]
+    for package in {"shimmy_api", "shimmy_engine", f"shimmy_{image.component}"}:
+        sources += (REPOSITORY / "operator" / package).rglob("*.py")
     for path in sorted(sources):
         digest.update(path.relative_to(REPOSITORY).as_posix().encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]

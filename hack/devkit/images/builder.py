@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from devkit.progress import say
+from devkit import packages
 
 EPOCH: Final = 1767225600
 """2026-01-01, the time stamp of every file in every image: the same inputs give the same image."""
@@ -111,16 +111,11 @@ def find_builder() -> Builder:
     for kind in ("podman", "buildah"):
         if (program := shutil.which(kind)) and _works([program, "info"]):
             return Builder(program, kind)
-    if os.geteuid() == 0 and shutil.which("apt-get"):
-        command = ["apt-get", "install", "--yes", "--no-install-recommends", "buildah"]
-        say(f"installing a builder of images: {' '.join(command)}")
-        subprocess.run(["apt-get", "update"], capture_output=True, check=False)
-        subprocess.run(
-            command, capture_output=True, check=False, env=os.environ | {"DEBIAN_FRONTEND": "noninteractive"}
-        )
-        if program := shutil.which("buildah"):
-            return Builder(program, "buildah")
-    raise ImageError("no builder of images works here: start Docker, or install podman or buildah")
+    try:
+        packages.require("a build of images without Docker or podman", [packages.program("buildah", "buildah")])
+    except packages.MissingError as error:
+        raise ImageError(f"no builder of images works here: start Docker, or install podman; {error}") from error
+    return Builder("buildah", "buildah")
 
 
 def _docker() -> str:

@@ -12,7 +12,7 @@ from devkit.cluster.control_plane import Layout
 from devkit.cluster.node import archive, cgroups, network, settings
 from devkit.cluster.node.archive import Image
 from devkit.cluster.node.network import Plan
-from devkit.cluster.node.prerequisites import Part, missing
+from devkit.packages import Part, missing
 from devkit.cluster.node.settings import Node
 
 STATE = State(

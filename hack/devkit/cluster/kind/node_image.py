@@ -15,8 +15,8 @@ from typing import Final
 from devkit import binaries
 from devkit.cluster.node import archive, system_images
 from devkit.cluster.node.archive import Image
-from devkit.cluster.node.prerequisites import search_path
 from devkit.images.builder import Builder, ImageError
+from devkit.packages import search_path
 from devkit.paths import cache
 from devkit.progress import say, step
 from devkit.recipes import KUBERNETES, RECIPES

@@ -10,9 +10,10 @@ from devkit import binaries
 from devkit.cluster.cluster import Cluster, ClusterError
 from devkit.cluster.control_plane import flags
 from devkit.cluster.node import cgroups, images, network, settings, system_images
-from devkit.cluster.node.prerequisites import cni_folder, search_path
+from devkit.cluster.node.prerequisites import cni_folder
 from devkit.cluster.node.settings import NODE, Node
 from devkit.cluster.simulated import is_ready, offer_gpus
+from devkit.packages import search_path
 from devkit.pki import Authority
 from devkit.waiting import until
 

@@ -8,7 +8,7 @@ from typing import Final
 from devkit import binaries
 from devkit.cluster.node import archive
 from devkit.cluster.node.archive import Image
-from devkit.cluster.node.prerequisites import search_path
+from devkit.packages import search_path
 from devkit.paths import cache
 
 REGISTRY: Final = "shimmy-dev.local"
