@@ -20,7 +20,7 @@ from devkit.waiting import until
 from shimmy_engine.sse import SseDecoder
 
 FAKE = REPOSITORY / "tests" / "fakes" / "shimmy" / "shimmy"
-TOKEN = "engine-token"
+TOKEN = "engine-token-0123456789"
 START = 60.0
 """Seconds within which any of them is ready, software Vulkan included."""
 

@@ -53,6 +53,6 @@ def _assemble(builder: Builder) -> None:
         if done.returncode:
             raise ImageError(f"debootstrap failed; the log is {log}")
         # Device nodes are the runtime's business, and only root could unpack them.
-        tar = ["tar", "-C", root, "--numeric-owner", "--sort=name", "--exclude=./dev/*", "-cf", archive, "."]
+        tar = ["tar", "-C", str(root), "--numeric-owner", "--sort=name", "--exclude=./dev/*", "-cf", str(archive), "."]
         subprocess.run(tar, check=True)
         builder.import_rootfs(archive, ASSEMBLED, log)

@@ -12,8 +12,8 @@ from devkit.cluster.control_plane import Layout
 from devkit.cluster.node import archive, cgroups, network, settings
 from devkit.cluster.node.archive import Image
 from devkit.cluster.node.network import Plan
-from devkit.packages import Part, missing
 from devkit.cluster.node.settings import Node
+from devkit.packages import Part, missing
 
 STATE = State(
     name="a", profile="node", host="", ports={"kube-apiserver": 20000}, service_range="", pod_range="", network=3

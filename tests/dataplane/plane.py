@@ -1,0 +1,169 @@
+"""A router in processes of its own: real Envoy and agent, with the fleet's objects in files."""
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import yaml
+
+from devkit.ports import free
+from devkit.waiting import until
+
+HOST = "127.0.0.1"
+START = 20.0
+Manifest = dict[str, Any]
+
+
+class Objects:
+    """The directory that the agent reads."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        folder.mkdir()
+
+    def write(self, name: str, manifests: Sequence[Manifest]) -> None:
+        """Replace one file at once."""
+        partial = self.folder / f".{name}"
+        partial.write_text(yaml.safe_dump_all(manifests))
+        partial.rename(self.folder / f"{name}.yaml")
+
+
+class Plane:
+    """Envoy and agent."""
+
+    def __init__(self, folder: Path, source: Sequence[str]) -> None:
+        self.run = folder / "run"
+        self.run.mkdir(exist_ok=True)
+        self._log = (folder / "log").open("wb")
+        self.port, self.metrics_port = free(2)
+        self._source = source
+        self.url = f"http://{HOST}:{self.port}"
+        self.agent: subprocess.Popen[bytes] | None = None
+        command = [sys.executable, "-m", "shimmy_router", "bootstrap", "--run", str(self.run)]
+        subprocess.run([*command, "--address", HOST, "--port", str(self.port)], check=True)
+        self.start_agent()
+        envoy = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
+        self.envoy = self._start([*envoy, "--log-level", "warning"])
+
+    def start_agent(self) -> None:
+        command = [sys.executable, "-m", "shimmy_router", "agent", "--run", str(self.run), *self._source]
+        self.agent = self._start([*command, "--host", HOST, "--metrics-port", str(self.metrics_port)])
+
+    def kill_agent(self) -> None:
+        assert self.agent
+        self.agent.kill()
+        self.agent.wait()
+
+    def ready(self) -> bool:
+        try:
+            return httpx.get(f"{self.url}/readyz", trust_env=False).is_success
+        except httpx.TransportError:
+            return False
+
+    def metrics(self) -> str:
+        try:
+            return httpx.get(f"http://{HOST}:{self.metrics_port}/metrics", trust_env=False).text
+        except httpx.TransportError:
+            return ""
+
+    def client(self, key: str = "") -> httpx.Client:
+        headers = {"authorization": f"Bearer {key}"} if key else {}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
+
+    def stop(self) -> None:
+        for process in (self.envoy, self.agent):
+            assert process
+            process.send_signal(signal.SIGTERM)
+        for process in (self.envoy, self.agent):
+            assert process
+            process.wait(20)
+        self._log.close()
+
+    def _start(self, command: Sequence[str]) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(command, stdout=self._log, stderr=self._log, env=os.environ)
+
+
+@contextmanager
+def plane(folder: Path, source: Sequence[str], *, ready: bool = True) -> Iterator[Plane]:
+    """A router that is stopped at the end."""
+    started = Plane(folder, source)
+    try:
+        if ready:
+            until(started.ready, "the router", seconds=START)
+        yield started
+    finally:
+        started.stop()
+
+
+def key_of(tenant: str, *, number: int = 0) -> str:
+    """A well-formed API key."""
+    return f"sk-shimmy-{tenant:x>7}{number}-{'0123456789abcdef' * 2}"
+
+
+def tenant(name: str, *, token: str, keys: Sequence[str] | None = None) -> list[Manifest]:
+    """A tenant and its mirrored keys."""
+    entries = {f"key.{index}": key for index, key in enumerate([key_of(name)] if keys is None else keys)}
+    return [
+        {
+            "apiVersion": "shimmy.dev/v1alpha1",
+            "kind": "ShimmyTenant",
+            "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
+            "spec": {},
+            "status": {"namespace": f"shimmy-{name}"},
+        },
+        {
+            "apiVersion": "v1",
+            "kind": "Secret",
+            "type": "shimmy.dev/tenant-keys",
+            "metadata": {
+                "name": f"shimmy-keys-{name}",
+                "namespace": "shimmy-system",
+                "labels": {"shimmy.dev/keys": name},
+            },
+            "stringData": {"engineToken": token, **entries},
+        },
+    ]
+
+
+def model(tenant_name: str, name: str, *, aliases: Sequence[str] = (), ports: Sequence[int] = ()) -> list[Manifest]:
+    """A model, an instance that serves it, and its pods on this machine."""
+    namespace = f"shimmy-{tenant_name}"
+    meta = {"namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"}
+    source = {"gguf": {"source": f"pvc://models/{name}.gguf"}}
+    slices = [
+        {
+            "apiVersion": "discovery.k8s.io/v1",
+            "kind": "EndpointSlice",
+            "metadata": {"name": f"i-{name}-{port}", "namespace": namespace, "labels": {"shimmy.dev/model": name}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": port}],
+            "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
+        }
+        for port in ports
+    ]
+    return [
+        {
+            "apiVersion": "shimmy.dev/v1alpha1",
+            "kind": "ShimmyModel",
+            "metadata": {"name": name, **meta},
+            "spec": {"backend": source, "aliases": list(aliases)},
+        },
+        {
+            "apiVersion": "shimmy.dev/v1alpha1",
+            "kind": "ShimmyInstance",
+            "metadata": {"name": f"i-{name}", **meta},
+            "spec": {"models": [name]},
+        },
+        *slices,
+    ]
+
+
+def chat(text: str = "hello world", model_name: str = "m", **options: Any) -> dict[str, Any]:
+    """The body of a chat request."""
+    return {"model": model_name, "messages": [{"role": "user", "content": text}], **options}
