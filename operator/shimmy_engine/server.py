@@ -4,6 +4,7 @@ import asyncio
 import logging
 import signal
 import socket
+import sys
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,7 +122,8 @@ def _hypercorn(listener: socket.socket, limits: Limits) -> Config:
     config.bind = [f"fd://{listener.fileno()}"]
     config.graceful_timeout = 1.0
     config.h2_max_concurrent_streams = limits.queue + 100  # what is past the queue gets its 429
-    config.keep_alive_timeout = 75.0
+    config.keep_alive_timeout = 75.0  # longer than the router's, which so never meets a connection that is closing
+    config.keep_alive_max_requests = sys.maxsize  # by default Hypercorn drops a connection with all that runs on it
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn")
     config.include_server_header = False

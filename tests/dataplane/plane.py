@@ -131,8 +131,10 @@ def tenant(name: str, *, token: str, keys: Sequence[str] | None = None) -> list[
     ]
 
 
-def model(tenant_name: str, name: str, *, aliases: Sequence[str] = (), ports: Sequence[int] = ()) -> list[Manifest]:
-    """A model, an instance that serves it, and its pods on this machine."""
+def model(
+    tenant_name: str, name: str, *, aliases: Sequence[str] = (), host: str = HOST, ports: Sequence[int] = ()
+) -> list[Manifest]:
+    """A model, an instance that serves it, and its pods, each a port of the host."""
     namespace = f"shimmy-{tenant_name}"
     meta = {"namespace": namespace, "creationTimestamp": "2026-01-01T00:00:00Z"}
     source = {"gguf": {"source": f"pvc://models/{name}.gguf"}}
@@ -143,7 +145,7 @@ def model(tenant_name: str, name: str, *, aliases: Sequence[str] = (), ports: Se
             "metadata": {"name": f"i-{name}-{port}", "namespace": namespace, "labels": {"shimmy.dev/model": name}},
             "addressType": "IPv4",
             "ports": [{"name": "http", "port": port}],
-            "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
+            "endpoints": [{"addresses": [host], "conditions": {"ready": True}}],
         }
         for port in ports
     ]

@@ -40,6 +40,7 @@ def http2() -> dict[str, Any]:
     keepalive = {"interval": "15s", "timeout": "10s"}
     return typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions",
+        common_http_protocol_options={"idle_timeout": "60s"},  # before the runner closes: after 75 s
         explicit_http_config={"http2_protocol_options": {"connection_keepalive": keepalive}},
     )
 
