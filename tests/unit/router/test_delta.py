@@ -1,0 +1,109 @@
+"""Make before break, acknowledgements and refusals."""
+
+import pytest
+
+from shimmy_router.delta import DeltaStream, Request, Response
+from shimmy_router.fleet import Fleet, Model, Tenant
+from shimmy_router.records import Endpoint
+from shimmy_router.xds.compiler import Compiler
+from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, ROUTES, SCOPE, Snapshot
+
+KEY = "sk-shimmy-aaaaaaaa-0123456789abcdef0123456789abcdef"
+
+
+def snapshot(*models: str, keys: tuple[str, ...] = (KEY,)) -> Snapshot:
+    served = tuple(Model(name, (), 60, (Endpoint("192.0.2.1", 8080),)) for name in models)
+    return Compiler().compile(Fleet((Tenant("a", "shimmy-a", keys, "token-of-tenant-a", served),)))
+
+
+class Envoy:
+    """Answers as Envoy does: subscribes, acknowledges, asks for the endpoints of new clusters."""
+
+    def __init__(self, stream: DeltaStream) -> None:
+        self._stream = stream
+        self.log: list[tuple[str, frozenset[str], frozenset[str]]] = []
+        for type_url in (CLUSTER, SCOPE):
+            stream.receive(Request(type_url))
+        self.settle()
+
+    def settle(self) -> None:
+        while response := self._stream.next_response():
+            self.answer(self._stream.sent(response))
+
+    def answer(self, response: Response) -> None:
+        names = frozenset(resource.name for resource in response.resources)
+        self.log.append((response.type_url, names, frozenset(response.removed)))
+        self._stream.receive(Request(response.type_url, nonce=response.nonce))
+        follows = {CLUSTER: ENDPOINTS, SCOPE: ROUTES}.get(response.type_url)
+        if follows and names:
+            wanted = names if follows == ENDPOINTS else frozenset({"a"})
+            self._stream.receive(Request(follows, subscribe=tuple(wanted)))
+
+    def position(self, type_url: str) -> int:
+        return next(index for index, entry in enumerate(self.log) if entry[0] == type_url)
+
+
+@pytest.fixture
+def stream() -> DeltaStream:
+    return DeltaStream(snapshot("m"))
+
+
+def test_a_route_is_sent_after_its_cluster_and_endpoints(stream: DeltaStream) -> None:
+    envoy = Envoy(stream)
+    assert envoy.position(CLUSTER) < envoy.position(ENDPOINTS) < envoy.position(ROUTES)
+    assert stream.settled
+
+
+def test_a_new_model_follows_the_same_order(stream: DeltaStream) -> None:
+    envoy = Envoy(stream)
+    envoy.log.clear()
+    stream.set_snapshot(snapshot("m", "n"))
+    envoy.settle()
+    assert envoy.log == [
+        (CLUSTER, frozenset({"a/n"}), frozenset()),
+        (ENDPOINTS, frozenset({"a/n"}), frozenset()),
+        (ROUTES, frozenset({"a"}), frozenset()),
+    ]
+
+
+def test_a_cluster_goes_only_after_no_route_names_it(stream: DeltaStream) -> None:
+    envoy = Envoy(stream)
+    envoy.log.clear()
+    stream.set_snapshot(snapshot())
+    envoy.settle()
+    removed = [type_url for type_url, _, gone in envoy.log if "a/m" in gone]
+    assert envoy.position(ROUTES) < [entry[0] for entry in envoy.log].index(CLUSTER)
+    assert CLUSTER in removed
+
+
+def test_a_revoked_key_goes_at_once_even_while_a_cluster_is_not_acknowledged(stream: DeltaStream) -> None:
+    Envoy(stream)
+    stream.set_snapshot(snapshot("m", "n"))
+    waiting = stream.next_response()
+    assert waiting
+    stream.sent(waiting)
+    stream.set_snapshot(snapshot("m", "n", keys=()))
+    revocation = stream.next_response()
+    assert revocation
+    assert revocation.type_url == SCOPE
+    assert len(revocation.removed) == 4
+
+
+def test_nothing_is_sent_twice_where_nothing_changed(stream: DeltaStream) -> None:
+    Envoy(stream)
+    stream.set_snapshot(snapshot("m"))
+    assert stream.next_response() is None
+
+
+def test_an_envoy_that_reconnects_is_told_only_what_differs() -> None:
+    known = snapshot("m")
+    stream = DeltaStream(snapshot("m", "n"))
+    for type_url in (CLUSTER, SCOPE):
+        versions = {name: resource.version for name, resource in known.resources[type_url].items()}
+        stream.receive(Request(type_url, known=versions))
+    response = stream.next_response()
+    while response and response.type_url != CLUSTER:
+        stream.receive(Request(response.type_url, nonce=stream.sent(response).nonce))
+        response = stream.next_response()
+    assert response
+    assert [resource.name for resource in response.resources] == ["a/n"]
