@@ -1,0 +1,28 @@
+"""Command line of `hack/bench`."""
+
+import argparse
+import sys
+
+from devkit.bench import router
+from devkit.packages import MissingError
+
+
+def main() -> None:
+    """Run one benchmark."""
+    parser = argparse.ArgumentParser(
+        prog="hack/bench",
+        description="Benchmarks. Each prints ratios to a peer that is measured in the same run: machines are noisy.",
+    )
+    commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
+    command = commands.add_parser("router", help="the router beside a plain Envoy proxy: CPU per request and latency")
+    command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
+    command.add_argument("--seconds", type=int, default=4, help="of load in each round (default: 4)")
+    arguments = parser.parse_args()
+    try:
+        router.run(arguments.rounds, arguments.seconds)
+    except (MissingError, RuntimeError, TimeoutError) as error:
+        sys.exit(f"hack/bench: {error}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,165 @@
+"""Envoys of a benchmark: the stub that answers, the plain proxy before it, and our router before it."""
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Final
+
+import yaml
+
+from devkit.ports import free
+from devkit.waiting import until
+
+HOST: Final = "127.0.0.1"
+KEY: Final = "sk-shimmy-bench000-0123456789abcdef0123456789abcdef"
+MODEL: Final = "m"
+ANSWER: Final = json.dumps(
+    {
+        "id": "chatcmpl-0",
+        "object": "chat.completion",
+        "model": MODEL,
+        "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello"}, "finish_reason": "stop"}],
+        "usage": {"prompt_tokens": 12, "completion_tokens": 2, "total_tokens": 14},
+    }
+)
+_HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
+_ROUTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
+_UPSTREAM: Final = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
+_START_SECONDS: Final = 20
+
+
+@contextmanager
+def stub(folder: Path) -> Iterator[int]:
+    """An Envoy that answers every request itself; its port."""
+    (port,) = free(1)
+    headers = [
+        {"header": {"key": key, "value": value}}
+        for key, value in (("x-shimmy-prompt-tokens", "12"), ("x-shimmy-completion-tokens", "2"))
+    ]
+    route = {"direct_response": {"status": 200, "body": {"inline_string": ANSWER}}, "response_headers_to_add": headers}
+    with _envoy(folder / "stub", _static(port, route, [])):
+        yield port
+
+
+@contextmanager
+def plain(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
+    """An Envoy that passes everything on; its port and process."""
+    (port,) = free(1)
+    endpoint = {"endpoint": {"address": _address(upstream)}}
+    options = {"@type": _UPSTREAM, "explicit_http_config": {"http2_protocol_options": {}}}
+    cluster = {
+        "name": "stub",
+        "type": "STATIC",
+        "load_assignment": {"cluster_name": "stub", "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
+    }
+    with _envoy(folder / "plain", _static(port, {"route": {"cluster": "stub"}}, [cluster])) as process:
+        yield port, process
+
+
+@contextmanager
+def router(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
+    """Our Envoy and its agent, with one tenant; port and process of Envoy."""
+    port, metrics = free(2)
+    run, objects = folder / "run", folder / "objects"
+    run.mkdir()
+    objects.mkdir()
+    (objects / "fleet.yaml").write_text(yaml.safe_dump_all(_objects(upstream)), encoding="utf-8")
+    program = [sys.executable, "-m", "shimmy_router"]
+    subprocess.run([*program, "bootstrap", "--run", str(run), "--address", HOST, "--port", str(port)], check=True)
+    agent = [*program, "agent", "--run", str(run), "--directory", str(objects), "--host", HOST]
+    with _process([*agent, "--metrics-port", str(metrics)], folder / "agent.log"):
+        configuration = json.loads((run / "envoy.json").read_text(encoding="utf-8"))
+        with _envoy(folder / "router", configuration) as process:
+            yield port, process
+
+
+def _objects(port: int) -> list[dict[str, Any]]:
+    meta = {"namespace": "shimmy-bench", "creationTimestamp": "2026-01-01T00:00:00Z"}
+    secret = {"engineToken": "bench-engine-token-00", "key.default": KEY}
+    return [
+        {"kind": "ShimmyTenant", "metadata": {"name": "bench", **meta}, "spec": {}},
+        {
+            "kind": "Secret",
+            "type": "shimmy.dev/tenant-keys",
+            "metadata": {"name": "shimmy-keys-bench", "namespace": "s", "labels": {"shimmy.dev/keys": "bench"}},
+            "stringData": secret,
+        },
+        {
+            "kind": "ShimmyModel",
+            "metadata": {"name": MODEL, **meta},
+            "spec": {"backend": {"gguf": {"source": "pvc://models/m.gguf"}}},
+        },
+        {"kind": "ShimmyInstance", "metadata": {"name": "i", **meta}, "spec": {"models": [MODEL]}},
+        {
+            "kind": "EndpointSlice",
+            "metadata": {"name": "i-m", **meta, "labels": {"shimmy.dev/model": MODEL}},
+            "addressType": "IPv4",
+            "ports": [{"name": "http", "port": port}],
+            "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
+        },
+    ]
+
+
+def _static(port: int, route: dict[str, Any], clusters: Sequence[dict[str, Any]]) -> dict[str, Any]:
+    manager = {
+        "@type": _HTTP,
+        "stat_prefix": "bench",
+        "route_config": {
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}]
+        },
+        "http_filters": [{"name": "router", "typed_config": {"@type": _ROUTER}}],
+    }
+    filters = [{"name": "envoy.filters.network.http_connection_manager", "typed_config": manager}]
+    listener = {"name": "bench", "address": _address(port), "filter_chains": [{"filters": filters}]}
+    return {"static_resources": {"listeners": [listener], "clusters": list(clusters)}}
+
+
+def _address(port: int) -> dict[str, Any]:
+    return {"socket_address": {"address": HOST, "port_value": port}}
+
+
+@contextmanager
+def _envoy(path: Path, configuration: dict[str, Any]) -> Iterator[int]:
+    path.with_suffix(".json").write_text(json.dumps(configuration), encoding="utf-8")
+    command = ["envoy", "-c", str(path.with_suffix(".json")), "--concurrency", "1", "--use-dynamic-base-id"]
+    with _process([*command, "--log-level", "error"], path.with_suffix(".log")) as process:
+        yield process
+
+
+@contextmanager
+def _process(command: Sequence[str], log: Path) -> Iterator[int]:
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+        try:
+            yield process.pid
+        finally:
+            process.terminate()
+
+
+def cpu_seconds(pid: int) -> float:
+    """CPU time that a process has used, user and system. Fields 14 and 15 of /proc/PID/stat, proc_pid_stat(5)."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def answers(port: int) -> None:
+    """Wait until a proxy answers the benchmark's request with 200."""
+    command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{HOST}:{port}/v1/chat/completions"]
+    command += ["-H", f"authorization: Bearer {KEY}", "-d", json.dumps(BODY)]
+    until(
+        lambda: subprocess.run(command, capture_output=True, text=True, check=False).stdout == "200",
+        f"port {port}",
+        seconds=_START_SECONDS,
+    )
+
+
+BODY: Final = {
+    "model": MODEL,
+    "messages": [{"role": "user", "content": "Say hello to the world, please, in one short sentence."}],
+    "max_tokens": 64,
+    "temperature": 0.7,
+}
