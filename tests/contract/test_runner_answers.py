@@ -128,7 +128,7 @@ def test_a_text_stops_at_a_stop_string(running: Runner) -> None:
 
 def test_openais_own_client_understands_everything(running: Runner) -> None:
     with openai.OpenAI(
-        base_url=f"{running.url}/v1", api_key="unused", default_headers={"x-shimmy-engine-token": "engine-token"}
+        base_url=f"{running.url}/v1", api_key="unused", default_headers={"x-shimmy-engine-token": TOKEN}
     ) as client:
         assert [model.id for model in client.models.list()] == ["m"]
         messages: list[Any] = [{"role": "user", "content": QUESTION}]
