@@ -96,12 +96,14 @@ class DeltaStream:
     def next_response(self) -> Response | None:
         """What to send now, or None while Envoy has it all or must answer first. `sent` makes it count."""
         clusters_ready = not self._outstanding(CLUSTER) and not self._outstanding(ENDPOINTS)
+        unreferenced = clusters_ready and not self._outstanding(SCOPE) and not self._outstanding(ROUTES)
         for type_url, allowed, removals in (
             (SCOPE, True, True),
             (CLUSTER, True, False),
-            (ENDPOINTS, True, True),
+            (ENDPOINTS, True, False),
             (ROUTES, clusters_ready, True),
-            (CLUSTER, clusters_ready and not self._outstanding(ROUTES), True),
+            (CLUSTER, unreferenced, True),
+            (ENDPOINTS, unreferenced, True),
         ):
             state = self._types[type_url]
             if not allowed or not state.asked or state.pending:
@@ -141,6 +143,8 @@ class DeltaStream:
         state = self._types[type_url]
         if state.pending or self._changed(type_url):
             return True
+        if type_url in {SCOPE, ROUTES}:
+            return bool(self._removed(type_url))
         if type_url != ENDPOINTS or self._types[CLUSTER].refused:
             return False
         # A new cluster's endpoints are asked for a moment after the cluster is acknowledged.

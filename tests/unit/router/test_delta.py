@@ -107,3 +107,45 @@ def test_an_envoy_that_reconnects_is_told_only_what_differs() -> None:
         response = stream.next_response()
     assert response
     assert [resource.name for resource in response.resources] == ["a/n"]
+
+
+def test_endpoints_go_no_sooner_than_the_route_to_them(stream: DeltaStream) -> None:
+    envoy = Envoy(stream)
+    envoy.log.clear()
+    stream.set_snapshot(snapshot())
+    envoy.settle()
+    gone = [index for index, (_, _, removed) in enumerate(envoy.log) if "a/m" in removed]
+    assert envoy.position(ROUTES) < min(gone)
+
+
+def test_clusters_of_a_tenant_that_is_gone_wait_until_no_key_leads_to_them(stream: DeltaStream) -> None:
+    Envoy(stream)
+    stream.set_snapshot(Compiler().compile(Fleet()))
+    revocation = stream.next_response()
+    assert revocation
+    assert revocation.type_url == SCOPE
+    stream.sent(revocation)
+    pending = stream.next_response()
+    assert pending is None or pending.type_url == ROUTES
+
+
+def test_a_refused_cluster_is_not_sent_again_and_does_not_hold_up_the_rest(stream: DeltaStream) -> None:
+    Envoy(stream)
+    stream.set_snapshot(snapshot("m", "n"))
+    response = stream.next_response()
+    assert response
+    assert response.type_url == CLUSTER
+    stream.receive(Request(CLUSTER, nonce=stream.sent(response).nonce, error="no"))
+    following = stream.next_response()
+    assert following
+    assert following.type_url == ROUTES
+
+
+def test_an_answer_to_something_older_does_not_count(stream: DeltaStream) -> None:
+    Envoy(stream)
+    stream.set_snapshot(snapshot("m", "n"))
+    response = stream.next_response()
+    assert response
+    stream.sent(response)
+    stream.receive(Request(response.type_url, nonce="an older one"))
+    assert not stream.settled
