@@ -13,7 +13,10 @@ log = logging.getLogger(__name__)
 
 
 def save(snapshot: Snapshot, path: Path) -> None:
-    """Write the snapshot, readable by this user only and whole or not at all. It holds keys: keep it in memory."""
+    """Write the snapshot, readable by this user only and whole or not at all. It holds keys: keep it in memory.
+
+    Where it cannot be written, requests still flow, so that is logged and no error.
+    """
     message = discovery_pb2.DeltaDiscoveryResponse(
         system_version_info=snapshot.version,
         resources=[
@@ -23,10 +26,13 @@ def save(snapshot: Snapshot, path: Path) -> None:
         ],
     )
     partial = path.with_suffix(".partial")
-    descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(message.SerializeToString(deterministic=True))
-    partial.replace(path)
+    try:
+        descriptor = os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(message.SerializeToString(deterministic=True))
+        partial.replace(path)
+    except OSError as error:
+        log.warning("the snapshot cannot be saved: %s", error)
 
 
 def load(path: Path) -> Snapshot | None:

@@ -26,3 +26,7 @@ def test_a_damaged_snapshot_is_not_used(tmp_path: Path, keep: int) -> None:
     persist.save(snapshot("m"), path)
     path.write_bytes(path.read_bytes()[:keep])
     assert persist.load(path) is None
+
+
+def test_a_snapshot_that_cannot_be_saved_stops_nothing(tmp_path: Path) -> None:
+    persist.save(snapshot("m"), tmp_path / "absent" / "snapshot")
