@@ -9,7 +9,7 @@ from devkit import cluster, images, models
 from devkit.demo.fleet import Fleet
 from devkit.kubectl import Kubectl
 
-IMAGES = ("shimmy-operator", "shimmy-router", "shimmy-engine-llama")
+IMAGES = ("shimmy-operator", "shimmy-router", "shimmy-engine-llama", "shimmy-engine-airframe-software")
 
 
 @pytest.fixture(scope="session")
@@ -21,7 +21,7 @@ def fleet() -> Iterator[Fleet]:
     try:
         started.load(archives)
         found = Fleet(Kubectl(started.kubeconfig))
-        found.install("router.replicas=1")
+        found.install("router.replicas=1", "engine.repositories.airframe=shimmy-engine-airframe-software")
         found.serve(model)
         yield found
     finally:

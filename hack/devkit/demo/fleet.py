@@ -78,9 +78,13 @@ class Fleet:
         self.kubectl.apply((EXAMPLES / name).read_text(encoding="utf-8"))
 
     def fill_volume(self, model: Path) -> None:
-        """Copy a model file onto the demo's volume, unless it is there."""
+        """Make the demo's volume, with a model file on it."""
         self.apply_example("volume.yaml")
         self.kubectl.run("wait", "pod/model-loader", "-n", NAMESPACE, "--for=condition=Ready", "--timeout=120s")
+        self.copy_to_volume(model)
+
+    def copy_to_volume(self, model: Path) -> None:
+        """Copy a model file onto the demo's volume, unless it is there."""
         digest = hashlib.sha256(model.read_bytes()).hexdigest()
         if self.kubectl.run(*self._loader(_DIGEST, model.name)).strip() == digest:
             return
