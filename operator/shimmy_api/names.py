@@ -33,6 +33,11 @@ LABEL_KEYS: Final = f"{GROUP}/keys"
 LABEL_ROUTER: Final = f"{GROUP}/router"
 """On the router's pods, value "true": what the engines' NetworkPolicy lets in."""
 
+FETCH_REFUSED: Final = 1
+"""Exit code of a fetch or check that found the file wrong: trying again finds the same."""
+FETCH_UNREACHABLE: Final = 75
+"""Exit code of a fetch whose source did not answer: EX_TEMPFAIL of sysexits.h, worth another try."""
+
 ANNOTATION_SPEC_DIGEST: Final = f"{GROUP}/spec-digest"
 ANNOTATION_RENDERED: Final = f"{GROUP}/rendered"
 """On every child object: digest of what the operator rendered for it."""

@@ -8,6 +8,7 @@ from typing import Annotated, Final
 
 import typer
 
+from shimmy_api import names
 from shimmy_engine.fetching import MAX_BYTES, fetch_file
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.lines import LineName
@@ -122,7 +123,8 @@ def _report(path: Path, work: Callable[[], ModelFile]) -> None:
         write_report(path, work().as_report())
     except GgufError as error:
         write_report(path, refusal_of(error))
-        raise typer.Exit(1) from error
+        code = names.FETCH_UNREACHABLE if error.reason == "SourceUnreachable" else names.FETCH_REFUSED
+        raise typer.Exit(code) from error
 
 
 def main() -> None:

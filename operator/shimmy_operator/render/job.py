@@ -31,6 +31,15 @@ def render_job(tenant: str, namespace: str, owner: Owner, spec: ShimmyModelSpec,
         },
         "spec": {
             "backoffLimit": _RETRIES,
+            # A file that is wrong stays wrong: the verdict must not wait for two more tries.
+            "podFailurePolicy": {
+                "rules": [
+                    {
+                        "action": "FailJob",
+                        "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [names.FETCH_REFUSED]},
+                    }
+                ]
+            },
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": found},
