@@ -1,8 +1,10 @@
 """Command line of `hack/demo`."""
 
 import argparse
+import json
 import subprocess
 import sys
+from pathlib import Path
 
 from devkit import cluster, images, models, shimmy_build
 from devkit.binaries import BinaryError, ensure
@@ -57,19 +59,30 @@ def main() -> None:
 def _up(wanted: Profile | None, prompt: str) -> None:
     profile, why = choose(wanted)
     say(why)
-    archives = [built.archive for built in images.build(IMAGES)]
+    built = images.build(IMAGES)
     model = models.smollm2()
     with step("cluster"):
         started = cluster.start(profile, CLUSTER)
     with step("loading the images"):
-        started.load(archives)
+        started.load([image.archive for image in built])
     fleet = Fleet(Kubectl(started.kubeconfig))
     fleet.install("router.replicas=1")
+    _restart_changed(fleet, started.folder / "loaded-images", built)
     fleet.serve(model)
     with fleet.router() as url:
         print(f"\n> {prompt}\n", flush=True)
         answer = chat(url, fleet.key(), MODEL, prompt, echo=True)
     _tell(fleet, answer)
+
+
+def _restart_changed(fleet: Fleet, record: Path, built: list[images.Built]) -> None:
+    """Restart what runs an image that an earlier run loaded in another state: its tag is the same."""
+    now = {image.image.name: image.archive.name for image in built}
+    before = json.loads(record.read_text(encoding="utf-8")) if record.exists() else now
+    if changed := [name for name, archive in now.items() if before.get(name, archive) != archive]:
+        with step(f"restarting what runs {', '.join(changed)}"):
+            fleet.restart(changed)
+    record.write_text(json.dumps(now), encoding="utf-8")
 
 
 def _tell(fleet: Fleet, answer: Answer) -> None:

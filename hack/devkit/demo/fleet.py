@@ -3,7 +3,7 @@
 import base64
 import hashlib
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +72,15 @@ class Fleet:
         if result.returncode:
             raise HelmError(f"helm {' '.join(arguments)}: {result.stderr.strip()}")
         return result.stdout
+
+    def restart(self, images: Iterable[str]) -> None:
+        """Restart the pods that run these images."""
+        for name in images:
+            if name.startswith("shimmy-engine"):
+                self.kubectl.run("delete", "pods", "-A", "-l", f"{names.LABEL_COMPONENT}={names.ENGINE}")
+            else:
+                for verb in ("restart", "status"):
+                    self.kubectl.run("rollout", verb, f"deployment/{name}", "-n", SYSTEM_NAMESPACE)
 
     def apply_example(self, name: str) -> None:
         """Apply one file of examples/demo."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from devkit import packages
+from devkit.paths import cache
 
 EPOCH: Final = 1767225600
 """2026-01-01, the time stamp of every file in every image: the same inputs give the same image."""
@@ -23,7 +24,8 @@ class ImageError(Exception):
 class Builder:
     """A program that understands Dockerfiles."""
 
-    program: str
+    command: tuple[str, ...]
+    """Program and global options."""
     kind: str
     """buildah, podman or docker."""
 
@@ -42,7 +44,7 @@ class Builder:
         Raises:
             ImageError: the build failed; the message ends with the end of its log.
         """
-        command = [self.program, "build", "--network=host", f"--target={target}", f"--tag={tag}"]
+        command = [*self.command, "build", "--network=host", f"--target={target}", f"--tag={tag}"]
         for key, value in arguments.items():
             command += ["--build-arg", f"{key}={value}"]
         for key, value in labels.items():
@@ -60,9 +62,9 @@ class Builder:
         """Write an image as a docker-archive; errors as in `build`."""
         archive.unlink(missing_ok=True)
         if self.kind == "docker":
-            self._run([self.program, "save", "--output", str(archive), tag], log)
+            self._run([*self.command, "save", "--output", str(archive), tag], log)
         else:
-            self._run([self.program, "push", tag, f"docker-archive:{archive}:{tag}"], log)
+            self._run([*self.command, "push", tag, f"docker-archive:{archive}:{tag}"], log)
 
     def exists(self, tag: str) -> bool:
         """Whether the image is in the builder's own store."""
@@ -75,18 +77,18 @@ class Builder:
     def import_rootfs(self, archive: Path, tag: str, log: Path) -> None:
         """Make an image of one layer from a tar of a root file system; errors as in `build`."""
         if self.kind != "buildah":
-            self._run([self.program, "import", str(archive), tag], log)
+            self._run([*self.command, "import", str(archive), tag], log)
             return
-        container = subprocess.check_output([self.program, "from", "scratch"], text=True).strip()
+        container = subprocess.check_output([*self.command, "from", "scratch"], text=True).strip()
         try:
-            self._run([self.program, "add", "--quiet", container, str(archive), "/"], log)
-            self._run([self.program, "commit", "--quiet", f"--timestamp={EPOCH}", container, tag], log)
+            self._run([*self.command, "add", "--quiet", container, str(archive), "/"], log)
+            self._run([*self.command, "commit", "--quiet", f"--timestamp={EPOCH}", container, tag], log)
         finally:
             self._quiet("rm", container)
 
     def _quiet(self, *arguments: str, seconds: float = 60) -> bool:
         try:
-            done = subprocess.run([self.program, *arguments], capture_output=True, timeout=seconds, check=False)
+            done = subprocess.run([*self.command, *arguments], capture_output=True, timeout=seconds, check=False)
         except subprocess.TimeoutExpired:
             return False
         return done.returncode == 0
@@ -97,7 +99,7 @@ class Builder:
             done = subprocess.run(command, stdout=output, stderr=output, env=environment, check=False)
         if done.returncode:
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-_TAIL_LINES:])
-            raise ImageError(f"{' '.join(command[:2])} failed; the log is {log}\n{tail}")
+            raise ImageError(f"{self.kind} failed; the log is {log}\n{tail}")
 
 
 def find_builder() -> Builder:
@@ -107,15 +109,16 @@ def find_builder() -> Builder:
         ImageError: there is none.
     """
     if docker := _docker():
-        return Builder(docker, "docker")
-    for kind in ("podman", "buildah"):
-        if (program := shutil.which(kind)) and _works([program, "info"]):
-            return Builder(program, kind)
+        return Builder((docker,), "docker")
+    if (podman := shutil.which("podman")) and _works([podman, "info"]):
+        return Builder((podman,), "podman")
     try:
         packages.require("a build of images without Docker or podman", [packages.program("buildah", "buildah")])
     except packages.MissingError as error:
         raise ImageError(f"no builder of images works here: start Docker, or install podman; {error}") from error
-    return Builder("buildah", "buildah")
+    # A store of our own, so that nothing is left outside of the cache.
+    store = cache() / "containers"
+    return Builder(("buildah", f"--root={store / 'storage'}", f"--runroot={store / 'run'}"), "buildah")
 
 
 def _docker() -> str:
