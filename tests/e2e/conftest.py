@@ -21,7 +21,7 @@ def fleet() -> Iterator[Fleet]:
     try:
         started.load(archives)
         found = Fleet(Kubectl(started.kubeconfig))
-        found.install("router.replicas=1", "engine.repositories.airframe=shimmy-engine-airframe-software")
+        found.install("engine.repositories.airframe=shimmy-engine-airframe-software")
         found.serve(model)
         yield found
     finally:

@@ -66,7 +66,7 @@ def _up(wanted: Profile | None, prompt: str) -> None:
     with step("loading the images"):
         started.load([image.archive for image in built])
     fleet = Fleet(Kubectl(started.kubeconfig))
-    fleet.install("router.replicas=1")
+    fleet.install()
     _restart_changed(fleet, started.folder / "loaded-images", built)
     fleet.serve(model)
     with fleet.router() as url:

@@ -22,6 +22,9 @@ MODEL: Final = "smollm2-135m"
 INSTANCE: Final = "chat"
 EXAMPLES: Final = REPOSITORY / "examples" / "demo"
 
+_SMALL: Final = ("router.replicas=1", "router.envoy.resources.requests.cpu=100m")
+"""For a machine with two cores, of which kind's own control plane takes almost one."""
+
 _RECEIVE: Final = """
 import os, pathlib, shutil, sys
 target = pathlib.Path("/models", sys.argv[1])
@@ -57,7 +60,7 @@ class Fleet:
         """
         with step("installing shimmy-crds and shimmy-operator with Helm"):
             self.helm("upgrade", "--install", "shimmy-crds", str(REPOSITORY / "helm/shimmy-crds"), "--create-namespace")
-            settings = [argument for value in values for argument in ("--set", value)]
+            settings = [argument for value in (*_SMALL, *values) for argument in ("--set", value)]
             chart = str(REPOSITORY / "helm/shimmy-operator")
             self.helm("upgrade", "--install", "shimmy", chart, "--create-namespace", "--wait", *settings)
 
