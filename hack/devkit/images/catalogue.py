@@ -1,5 +1,6 @@
 """The images: what each is made of."""
 
+import os
 import tomllib
 from dataclasses import dataclass
 from typing import Final
@@ -41,6 +42,8 @@ def version() -> str:
     return str(project["version"])
 
 
+_LLAMA_PACKAGES: Final = os.environ.get("SHIMMY_LLAMA_PACKAGES", "").split()
+"""CUDA's run-time libraries, for a Shimmy that is built with SHIMMY_LLAMA_FEATURES=llama-cuda."""
 # Software Vulkan (mesa-vulkan-drivers) makes the airframe image run on machines without a GPU; on GPU nodes the
 # vendor's driver is mounted by its container toolkit. The profile costs about 190 MB.
 _AIRFRAME: Final = ("libstdc++6", "libvulkan1")
@@ -55,7 +58,7 @@ CATALOGUE: Final[dict[str, Image]] = {
             "engine",
             "engine",
             "Shimmy 1.8 on llama.cpp with its runner",
-            ("libstdc++6",),
+            ("libstdc++6", *_LLAMA_PACKAGES),
             "shimmy-llama",
             (("LINE", "llama"),),
         ),
