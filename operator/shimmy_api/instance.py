@@ -132,7 +132,7 @@ class ShimmyInstanceStatus(ApiModel):
     endpoint: str | None = None
     """Base URL of the OpenAI API inside the cluster."""
     replicas: Annotated[int, Field(ge=0)] = 0
-    """Pods per model that exist: the least of any model."""
+    """Pods per model that the Deployments are told to run: the least of any model."""
     ready_replicas: Annotated[int, Field(ge=0)] = 0
     """Ready pods of all models."""
     selector: str | None = None
