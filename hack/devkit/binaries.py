@@ -20,6 +20,7 @@ from typing import Final
 
 from devkit import found, shimmy_build
 from devkit.paths import cache
+from devkit.progress import say
 from devkit.recipes import RECIPES, Recipe, recipe_of
 
 _PROGRESS_SECONDS: Final = 20
@@ -95,7 +96,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
     shutil.rmtree(partial, ignore_errors=True)
     partial.mkdir()
     label = f"{recipe.output} {recipe.version()}"
-    _say(f"building {label} from its Go module (about {recipe.minutes:g} min with empty Go caches, once)")
+    say(f"building {label} from its Go module (about {recipe.minutes:g} min with empty Go caches, once)")
     start = time.monotonic()
     command = ["nice", "-n", "5", "go", "build", "-trimpath", "-buildvcs=false"]
     command += ["-ldflags", recipe.linker_flags(), "-o", str(partial / recipe.output), recipe.package]
@@ -112,7 +113,7 @@ def _build(recipe: Recipe, folder: Path) -> None:
     megabytes = (partial / recipe.output).stat().st_size / 1e6
     partial.rename(folder)
     log.unlink()
-    _say(f"built {label} in {time.monotonic() - start:.0f} s: {megabytes:.0f} MB")
+    say(f"built {label} in {time.monotonic() - start:.0f} s: {megabytes:.0f} MB")
 
 
 def _watch(build: subprocess.Popen[bytes], label: str, start: float) -> int:
@@ -120,11 +121,7 @@ def _watch(build: subprocess.Popen[bytes], label: str, start: float) -> int:
         try:
             return build.wait(timeout=_PROGRESS_SECONDS)
         except subprocess.TimeoutExpired:
-            _say(f"building {label}: {time.monotonic() - start:.0f} s")
-
-
-def _say(text: str) -> None:
-    print(f"binaries: {text}", file=sys.stderr, flush=True)
+            say(f"building {label}: {time.monotonic() - start:.0f} s")
 
 
 def _paths(names: Iterable[str]) -> Iterator[Path]:
@@ -134,7 +131,7 @@ def _paths(names: Iterable[str]) -> Iterator[Path]:
             continue
         path = ensure(name)
         if not path.is_relative_to(cache()):
-            _say(f"taking {name} from {path}")
+            say(f"taking {name} from {path}")
         yield path
 
 

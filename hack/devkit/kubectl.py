@@ -6,6 +6,7 @@ import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import IO, Any
 
@@ -19,6 +20,12 @@ class KubectlError(Exception):
 
 class NotReadyError(Exception):
     """An object did not become Ready in time; the message says what was seen last."""
+
+
+@cache
+def _program() -> str:
+    """Path of kubectl, looked up once: that asks several programs for their version."""
+    return str(ensure("kubectl"))
 
 
 def _silent(_: str) -> None:
@@ -47,7 +54,7 @@ class Kubectl:
 
     def command(self, *arguments: str) -> list[str]:
         """The command line."""
-        return [str(ensure("kubectl")), "--kubeconfig", str(self.kubeconfig), *arguments]
+        return [_program(), "--kubeconfig", str(self.kubeconfig), *arguments]
 
     def apply(self, manifest: str) -> None:
         """Apply a manifest of one or more YAML documents, server-side."""

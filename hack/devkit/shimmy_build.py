@@ -27,6 +27,7 @@ from pathlib import Path
 from devkit import packages
 from devkit.packages import Part, program
 from devkit.paths import cache
+from devkit.progress import say
 
 PATCHES = Path(__file__).parents[1] / "patches"
 BUILD_DATE = "1767225600"
@@ -130,7 +131,7 @@ def _build(name: str, recipe: Recipe, workdir: Path, binary: Path) -> None:
     command += ["--root", str(workdir / "root"), "--target-dir", str(workdir / "target"), "--no-track", "--quiet"]
     if recipe.features:
         command += ["--features", recipe.features]
-    print(f"building {name} {recipe.version} (4 to 8 minutes on two cores, once)", file=sys.stderr)
+    say(f"building {name} {recipe.version} (4 to 8 minutes on two cores, once)")
     start = time.monotonic()
     log = workdir.with_suffix(".log")
     with log.open("wb") as output:
@@ -144,7 +145,7 @@ def _build(name: str, recipe: Recipe, workdir: Path, binary: Path) -> None:
     partial.rename(binary)
     shutil.rmtree(workdir)
     seconds = round(time.monotonic() - start)
-    print(f"built {name} {recipe.version} in {seconds} s: {binary.stat().st_size / 1e6:.1f} MB", file=sys.stderr)
+    say(f"built {name} {recipe.version} in {seconds} s: {binary.stat().st_size / 1e6:.1f} MB")
 
 
 def _environment(recipe: Recipe, workdir: Path) -> dict[str, str]:

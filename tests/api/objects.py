@@ -139,3 +139,20 @@ RESULT: Final = (
     '{"sha256":"' + "a" * 64 + '","sizeBytes":1000000,"architecture":"llama","quantization":"Q4_1",'
     '"contextLength":2048,"parameters":135000000}'
 )
+
+
+def make_fleet(cluster: Cluster, name: str) -> str:
+    """A tenant with a model and an instance, all ready; returns its namespace."""
+    namespace = f"shimmy-{name}"
+    wait_reason(cluster, create(cluster, tenant(name)), "Provisioned")
+    create(cluster, claim(namespace, "models"))
+    tiny = create(cluster, model(namespace, "tiny", "pvc://models/tiny.gguf"))
+    finish_check(cluster, namespace, "tiny", RESULT)
+    wait_reason(cluster, tiny, "Checked")
+    chat = create(cluster, instance(namespace, "chat", "tiny"))
+    wait_reason(cluster, chat, "Loading")
+    deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-tiny"
+    merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 0}})
+    merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 1}})
+    wait_reason(cluster, chat, "Serving")
+    return namespace

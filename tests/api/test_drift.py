@@ -6,7 +6,6 @@ from typing import Any, Final
 
 import pytest
 from tests.api import objects
-from tests.api.test_writes import make_fleet
 
 from devkit.cluster import Cluster
 from devkit.waiting import until
@@ -45,7 +44,7 @@ EDITS: Final[dict[str, tuple[str, dict[str, Any]]]] = {
 @pytest.fixture
 def fleet(cluster: Cluster) -> Cluster:
     if cluster.client.find(CHILDREN["deployment"]) is None:
-        make_fleet(cluster, "drift")
+        objects.make_fleet(cluster, "drift")
         tenant = "/apis/shimmy.dev/v1alpha1/shimmytenants/drift"
         objects.merge(cluster, tenant, {"spec": {"quota": {"gpus": 1}}})
         quota = CHILDREN["quota"]

@@ -1,7 +1,6 @@
 """From three objects to everything that serves them."""
 
 from tests.api import objects
-from tests.api.test_writes import make_fleet
 
 from devkit.cluster import Cluster
 
@@ -24,7 +23,7 @@ def test_a_tenant_a_model_and_an_instance_become_ready(cluster: Cluster) -> None
 
 
 def test_engine_pods_are_admitted_by_the_namespaces_pod_security(cluster: Cluster) -> None:
-    namespace = make_fleet(cluster, "admitted")
+    namespace = objects.make_fleet(cluster, "admitted")
     deployment = cluster.client.json(f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-tiny")
     pod = objects.pod_of(deployment, "apps/v1", "Deployment", "admitted")
     cluster.client.json(f"{objects.collection(pod)}?dryRun=All", "POST", pod)

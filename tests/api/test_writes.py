@@ -12,39 +12,22 @@ from tests.api import objects, process
 
 from devkit.audit import Request, requests, writes
 from devkit.cluster import Cluster
+from devkit.waiting import until
 
 REST_SECONDS: Final = float(os.environ.get("SHIMMY_TEST_REST_SECONDS", "60"))
 _RESYNC: Final = ("--resync-seconds", "2")
 _OWN: Final = {"shimmytenants", "shimmymodels", "shimmyinstances"}
 
 
-def make_fleet(cluster: Cluster, name: str) -> str:
-    """A tenant with a model and an instance, all ready; returns its namespace."""
-    namespace = f"shimmy-{name}"
-    tenant = objects.create(cluster, objects.tenant(name))
-    objects.wait_reason(cluster, tenant, "Provisioned")
-    objects.create(cluster, objects.claim(namespace, "models"))
-    model = objects.create(cluster, objects.model(namespace, "tiny", "pvc://models/tiny.gguf"))
-    objects.finish_check(cluster, namespace, "tiny", objects.RESULT)
-    objects.wait_reason(cluster, model, "Checked")
-    instance = objects.create(cluster, objects.instance(namespace, "chat", "tiny"))
-    objects.wait_reason(cluster, instance, "Loading")
-    deployment = f"/apis/apps/v1/namespaces/{namespace}/deployments/chat-tiny"
-    objects.merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 0}})
-    objects.merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 1}})
-    objects.wait_reason(cluster, instance, "Serving")
-    return namespace
-
-
 def settle(cluster: Cluster) -> datetime:
     """Wait until the operator has been silent for a second; returns the time after that."""
-    deadline = time.monotonic() + objects.SECONDS
-    while time.monotonic() < deadline:
+
+    def silent() -> datetime | None:
+        now = datetime.now(UTC)
         last = [request.time for request in requests(cluster.audit_log, process.USER)]
-        if not last or (datetime.now(UTC) - last[-1]).total_seconds() > 1:
-            return datetime.now(UTC)
-        time.sleep(0.1)
-    raise AssertionError("the operator goes on writing")
+        return now if not last or (now - last[-1]).total_seconds() > 1 else None
+
+    return until(silent, "the operator is silent", seconds=objects.SECONDS, every=0.1)
 
 
 def by_object(found: list[Request]) -> Counter[str]:
@@ -59,7 +42,7 @@ def log(tmp_path: Path) -> Path:
 def test_creating_a_fleet_costs_one_write_per_child_and_at_most_three_per_object(installed: Cluster, log: Path) -> None:
     with process.running(installed, log, *_RESYNC):
         since = datetime.now(UTC)
-        make_fleet(installed, "counted")
+        objects.make_fleet(installed, "counted")
         settle(installed)
         found = by_object(writes(installed.audit_log, process.USER, since))
     own = {name: count for name, count in found.items() if name.split("/")[0] in _OWN}
@@ -81,7 +64,7 @@ def test_creating_a_fleet_costs_one_write_per_child_and_at_most_three_per_object
 
 def test_a_fleet_at_rest_costs_no_request_that_writes(installed: Cluster, log: Path) -> None:
     with process.running(installed, log, *_RESYNC):
-        make_fleet(installed, "resting")
+        objects.make_fleet(installed, "resting")
         since = settle(installed)
         time.sleep(REST_SECONDS)
         assert requests(installed.audit_log, process.USER, since) == []
@@ -89,7 +72,7 @@ def test_a_fleet_at_rest_costs_no_request_that_writes(installed: Cluster, log: P
 
 def test_a_restart_of_the_operator_changes_no_resource_version(installed: Cluster, log: Path) -> None:
     with process.running(installed, log, *_RESYNC):
-        make_fleet(installed, "restarted")
+        objects.make_fleet(installed, "restarted")
         since = settle(installed)
     with process.running(installed, log, *_RESYNC):
         settle(installed)

@@ -11,6 +11,7 @@ from devkit.cluster.cluster import Cluster, ClusterError
 from devkit.cluster.kind.runtime import KindError
 from devkit.packages import MissingError
 from devkit.paths import clusters
+from devkit.progress import say
 
 
 def main() -> None:
@@ -32,19 +33,19 @@ def _up(arguments: argparse.Namespace) -> None:
         gpus=arguments.gpus,
         metrics=arguments.metrics,
     )
-    lifecycle.say(f"{cluster.name} ({cluster.state.profile}) is up after {time.monotonic() - start:.1f} s")
+    say(f"{cluster.name} ({cluster.state.profile}) is up after {time.monotonic() - start:.1f} s")
     print(cluster.kubeconfig)
-    lifecycle.say(f"try: KUBECONFIG={cluster.kubeconfig} {binaries.ensure('kubectl')} get namespaces")
+    say(f"try: KUBECONFIG={cluster.kubeconfig} {binaries.ensure('kubectl')} get namespaces")
 
 
 def _down(arguments: argparse.Namespace) -> None:
     if arguments.all:
         for cluster in lifecycle.running():
-            lifecycle.say(f"stopping {cluster.name}")
+            say(f"stopping {cluster.name}")
             cluster.stop()
         return
     if not (clusters() / arguments.name).exists():
-        lifecycle.say(f"no cluster {arguments.name}")
+        say(f"no cluster {arguments.name}")
     removal.stop(clusters() / arguments.name)
 
 

@@ -14,6 +14,7 @@ from devkit.cluster.node import images
 from devkit.cluster.node.settings import Node
 from devkit.cluster.removal import stop
 from devkit.cluster.state import State, kubeconfig, tls
+from devkit.kubectl import Kubectl, KubectlError
 from devkit.pki import Authority, Pair
 from devkit.processes import Processes
 from devkit.waiting import until
@@ -125,15 +126,15 @@ class Cluster:
         Raises:
             ClusterError: kubectl failed; the message is its own.
         """
-        command = self._kubectl(arguments)
-        done = subprocess.run(command, input=standard_input, capture_output=True, text=True, check=False)
-        if done.returncode:
-            raise ClusterError(f"kubectl {' '.join(arguments)}: {done.stderr.strip()}")
-        return done.stdout
+        try:
+            return Kubectl(self.kubeconfig).run(*arguments, stdin=standard_input)
+        except KubectlError as error:
+            raise ClusterError(str(error)) from error
 
     def start_kubectl(self, *arguments: str) -> "subprocess.Popen[bytes]":
         """A kubectl that keeps running, such as `port-forward`; the caller ends it."""
-        return subprocess.Popen(self._kubectl(arguments), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        command = Kubectl(self.kubeconfig).command(*arguments)
+        return subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
 
     def start_apiserver(self) -> None:
         """Start the API server and wait until it is ready.
@@ -166,9 +167,6 @@ class Cluster:
             until(answer, "the API server is ready", seconds=_READY_SECONDS)
         except TimeoutError as error:
             raise ClusterError(f"{error}; the end of its log:\n{self.processes.tail(name)}") from error
-
-    def _kubectl(self, arguments: Sequence[str]) -> list[str]:
-        return [str(binaries.ensure("kubectl")), f"--kubeconfig={self.kubeconfig}", *arguments]
 
     def _client(self, pair: Pair) -> Client:
         return Client(self.server, tls(Path(self.layout.certificate("ca")), pair))

@@ -2,7 +2,6 @@
 
 import os
 import re
-import sys
 from dataclasses import replace
 from pathlib import Path
 from typing import Final
@@ -20,6 +19,7 @@ from devkit.cluster.state import Profile, State, kubeconfig
 from devkit.paths import clusters
 from devkit.pki import Authority, service_account_key
 from devkit.processes import record
+from devkit.progress import say
 from devkit.waiting import until
 
 _SERVICE_RANGE: Final = "10.96.0.0/16"
@@ -138,11 +138,6 @@ def remove_orphans() -> None:
 def _is_orphan(folder: Path) -> bool:
     state = State.read(folder)
     return state is not None and state.owner is not None and not state.owner.alive()
-
-
-def say(text: str) -> None:
-    """Tell a person what happens."""
-    print(f"cluster: {text}", file=sys.stderr, flush=True)
 
 
 def _ensure_programs(state: State) -> None:

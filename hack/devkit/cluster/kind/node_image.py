@@ -15,21 +15,18 @@ from typing import Final
 from devkit import binaries
 from devkit.cluster.node import archive, system_images
 from devkit.cluster.node.archive import Image
+from devkit.images.base import DEBIAN_12, debian
 from devkit.images.builder import Builder, ImageError
 from devkit.packages import search_path
 from devkit.paths import cache
-from devkit.progress import say, step
+from devkit.progress import step
 from devkit.recipes import KUBERNETES, RECIPES
 
 SERVICES: Final = "10.96.0.0/16"
 _HERE: Final = Path(__file__).parent
 _STORAGE: Final = Path(system_images.__file__).parent / "manifests" / "storage.yaml"
 _PUBLIC: Final = "docker.io/kindest/node"
-_PUBLIC_BASE: Final = "docker.io/library/debian:12-slim"
 _BUILT: Final = "shimmy-dev/kind-node"
-_BUILT_BASE: Final = "shimmy-dev/debian:12"
-_SUITE: Final = "bookworm"
-"""Debian 13's systemd starts on cgroup version 2 only; Debian 12's starts on both."""
 _CODE: Final = (archive.__file__, system_images.__file__)
 _PULL_SECONDS: Final = 300
 _CNID: Final = f"{system_images.REGISTRY}/cnid:1"
@@ -65,30 +62,12 @@ def _build(builder: Builder, tag: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / "kind-node.log"
     log.unlink(missing_ok=True)
-    base = _base(builder, log)
+    # Debian 13's systemd starts on cgroup version 2 only; Debian 12's starts on both.
+    base = debian(builder, DEBIAN_12)
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         context = Path(scratch)
         _lay_out(context)
         builder.build(context, target="node", tag=tag, arguments={"BASE_IMAGE": base}, labels={}, log=log)
-
-
-def _base(builder: Builder, log: Path) -> str:
-    for reference in (_PUBLIC_BASE, _BUILT_BASE):
-        if builder.exists(reference):
-            return reference
-    if builder.pull(_PUBLIC_BASE, _PULL_SECONDS):
-        return _PUBLIC_BASE
-    if os.geteuid() != 0 or not shutil.which("debootstrap"):
-        raise ImageError(f"{_PUBLIC_BASE} cannot be pulled; to assemble it, as root: apt-get install debootstrap")
-    say("assembling a Debian 12 base with debootstrap")
-    with tempfile.TemporaryDirectory(dir=log.parent) as scratch, log.open("ab") as output:
-        root, packed = Path(scratch, "root"), Path(scratch, "root.tar")
-        command = ["debootstrap", "--variant=minbase", _SUITE, str(root)]
-        if subprocess.run(command, stdout=output, stderr=output, check=False).returncode:
-            raise ImageError(f"debootstrap failed; the log is {log}")
-        subprocess.run(["tar", "-C", root, "--numeric-owner", "-cf", packed, "."], check=True)
-        builder.import_rootfs(packed, _BUILT_BASE, log)
-    return _BUILT_BASE
 
 
 def _lay_out(context: Path) -> None:
