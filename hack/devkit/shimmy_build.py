@@ -1,10 +1,12 @@
 """Builds the two lines of Shimmy from crates.io into the user's cache.
 
-- `shimmy-llama`: Shimmy 1.8.1 with llama.cpp, patched so that it streams (hack/patches/shimmy-llama-streams.patch).
-  llama.cpp compiles for the very CPU that it is built on unless it is told otherwise, so on x86-64 the build names a
-  baseline: x86-64-v3 (AVX2, FMA, BMI2, F16C: Intel since Haswell, AMD since Zen). CUDA is a cargo feature:
-  SHIMMY_LLAMA_FEATURES=llama-cuda.
-- `shimmy-airframe`: Shimmy 2.6.5 (wgpu/Vulkan) with one patched dependency, see hack/patches/dzero-budget.patch.
+- `shimmy-llama`: Shimmy 1.8.1 with llama.cpp, which compiles for the very CPU that it is built on unless it is told
+  otherwise, so on x86-64 the build names a baseline: x86-64-v3 (AVX2, FMA, BMI2, F16C: Intel since Haswell, AMD since
+  Zen). CUDA is a cargo feature: SHIMMY_LLAMA_FEATURES=llama-cuda.
+- `shimmy-airframe`: Shimmy 2.6.5 (wgpu/Vulkan).
+
+Both are patched: hack/patches/CRATE-VERSION.patch says what for. `shimmy-llama-upstream` and `shimmy-airframe-upstream`
+are not: the tests learn from them what the runner must expect of a Shimmy that was built elsewhere.
 
 A binary's name in the cache ends in a digest of everything that it was made from, so that a changed version, patch,
 feature or flag builds anew and an unchanged one never does.
@@ -21,7 +23,7 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from devkit import packages
@@ -51,9 +53,8 @@ class Recipe:
     """What one binary is made from."""
 
     version: str
-    patched_crate: str
-    """`name@version` of the crate to patch: shimmy itself, or one of its dependencies."""
-    patch: Path
+    patched: tuple[str, ...] = ()
+    """`name-version` of the crates to patch: shimmy itself, or its dependencies."""
     features: str = ""
     baseline: str = ""
     """C and C++ target architecture on x86-64."""
@@ -65,8 +66,7 @@ class Recipe:
         parts = (
             self.version,
             self.features,
-            self.patched_crate,
-            self.patch.read_text(),
+            *((PATCHES / f"{crate}.patch").read_text() for crate in self.patched),
             self.baseline,
             platform.machine(),
         )
@@ -75,18 +75,19 @@ class Recipe:
 
 def recipes() -> dict[str, Recipe]:
     """Every binary that can be built here, by name."""
-    features = os.environ.get("SHIMMY_LLAMA_FEATURES", "")
     baseline = "x86-64-v3" if platform.machine() == "x86_64" else ""
+    llama = Recipe(
+        "1.8.1",
+        features=os.environ.get("SHIMMY_LLAMA_FEATURES", ""),
+        baseline=baseline,
+        tools=_C + _LLAMA_CPP,
+    )
+    airframe = Recipe("2.6.5")
     return {
-        "shimmy-llama": Recipe(
-            "1.8.1",
-            features=features,
-            patched_crate="shimmy@1.8.1",
-            patch=PATCHES / "shimmy-llama-streams.patch",
-            baseline=baseline,
-            tools=_C + _LLAMA_CPP,
-        ),
-        "shimmy-airframe": Recipe("2.6.5", patched_crate="dzero@0.1.0", patch=PATCHES / "dzero-budget.patch"),
+        "shimmy-llama": replace(llama, patched=("shimmy-1.8.1",)),
+        "shimmy-airframe": replace(airframe, patched=("shimmy-2.6.5", "airframe-0.4.4", "dzero-0.1.0")),
+        "shimmy-llama-upstream": llama,
+        "shimmy-airframe-upstream": airframe,
     }
 
 
@@ -166,29 +167,31 @@ def _environment(recipe: Recipe, workdir: Path) -> dict[str, str]:
 
 
 def _source(recipe: Recipe, workdir: Path) -> list[str]:
-    """Arguments that tell cargo what to build: the patched shimmy, or the registry's with a patched dependency."""
-    name = recipe.patched_crate.split("@")[0]
-    patched = _patched(recipe, workdir)
-    if name == "shimmy":
-        return ["--path", str(patched)]
-    return ["shimmy", "--version", recipe.version, "--config", f'patch.crates-io.{name}.path="{patched}"']
+    """Arguments that tell cargo what to build: shimmy as it is in the registry, or patched copies."""
+    copies = {crate.rpartition("-")[0]: _patched(crate, workdir) for crate in recipe.patched}
+    shimmy = copies.pop("shimmy", None)
+    arguments = ["--path", str(shimmy)] if shimmy else ["shimmy", "--version", recipe.version]
+    for name, folder in copies.items():
+        arguments += ["--config", f'patch.crates-io.{name}.path="{folder}"']
+    return arguments
 
 
-def _patched(recipe: Recipe, workdir: Path) -> Path:
+def _patched(crate: str, workdir: Path) -> Path:
     """Get the crate to patch through cargo, which checks it against the registry's index, and patch a copy."""
-    crate, version = recipe.patched_crate.split("@")
-    dummy = workdir / "unpack"
+    name, _, version = crate.rpartition("-")
+    dummy = workdir / f"unpack-{crate}"
     (dummy / "src").mkdir(parents=True)
     (dummy / "src" / "lib.rs").touch()
     package = '[package]\nname = "unpack"\nversion = "0.0.0"\nedition = "2021"\n'
-    dependency = f'{crate} = {{ version = "={version}", default-features = false }}'
+    dependency = f'{name} = {{ version = "={version}", default-features = false }}'
     (dummy / "Cargo.toml").write_text(f"{package}\n[dependencies]\n{dependency}\n")
     command = ["cargo", "metadata", "--format-version", "1", "--quiet"]
     packages = json.loads(subprocess.check_output(command, cwd=dummy))["packages"]
-    manifest = next(p["manifest_path"] for p in packages if (p["name"], p["version"]) == (crate, version))
-    source = workdir / f"{crate}-{version}"
+    manifest = next(p["manifest_path"] for p in packages if (p["name"], p["version"]) == (name, version))
+    source = workdir / crate
     shutil.copytree(Path(manifest).parent, source)
-    subprocess.run(["patch", "--strip=1", "--quiet", f"--input={recipe.patch}"], cwd=source, check=True)
+    patch = PATCHES / f"{crate}.patch"
+    subprocess.run(["patch", "--strip=1", "--quiet", f"--input={patch}"], cwd=source, check=True)
     return source
 
 

@@ -61,6 +61,14 @@ MODEL_UNAVAILABLE: Final = ApiError(
     param="model",
     retry_after=5,
 )
+MODEL_NOT_LOADED: Final = ApiError(
+    503,
+    "model_not_loaded",
+    "The model is not loaded in this pod. Try again: another one may have it.",
+    type="server_error",
+    param="model",
+    retry_after=1,
+)
 NOT_FOUND: Final = ApiError(404, "not_found", "There is nothing at this path.")
 QUEUE_FULL: Final = ApiError(
     429,

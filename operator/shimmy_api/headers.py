@@ -11,6 +11,8 @@ REQUEST_ID: Final = "x-request-id"
 """Made by Envoy, always; joins the access log with the usage journal."""
 
 # Router to runner
+EXPECTED_TIMEOUT_MS: Final = "x-envoy-expected-rq-timeout-ms"
+"""Milliseconds in which Envoy expects the answer (docs/root/configuration/http/http_filters/router_filter.rst)."""
 TENANT: Final = "x-shimmy-tenant"
 KEY_ID: Final = "x-shimmy-key-id"
 MODEL: Final = "x-shimmy-model"

@@ -9,13 +9,15 @@ from typing import Annotated, Final
 import typer
 
 from shimmy_api import names
+from shimmy_engine.catalogue import CatalogueError, read_catalogue
 from shimmy_engine.fetching import MAX_BYTES, fetch_file
 from shimmy_engine.gguf_header import GgufError
-from shimmy_engine.lines import LineName
+from shimmy_engine.memory import container_memory
 from shimmy_engine.model_file import ModelFile, check_file
+from shimmy_engine.quirks import UnknownShimmyError
 from shimmy_engine.report import TERMINATION_LOG, refusal_of, write_report
 from shimmy_engine.server import ServerSettings, run
-from shimmy_engine.settings import EngineSettings, Identity, Limits
+from shimmy_engine.settings import EngineSettings, Identity, Limits, ModelSettings
 from shimmy_engine.templates import Family
 
 TOKEN: Final = Path("/var/run/shimmy/engine-token/token")
@@ -32,55 +34,92 @@ def _logging() -> None:
 
 @app.command()
 def serve(
-    model_name: Annotated[str, typer.Option(help="metadata.name of the ShimmyModel.")],
-    model_file: Annotated[Path, typer.Option(help="Its GGUF file.")],
-    line: Annotated[LineName, typer.Option(envvar="SHIMMY_LINE", help="Line of the Shimmy program.")],
     *,
-    model_namespace: Annotated[str, typer.Option(envvar="SHIMMY_NAMESPACE", help="Its namespace.")] = "",
+    model_name: Annotated[str, typer.Option(help="metadata.name of the ShimmyModel to serve.")] = "",
+    model_file: Annotated[Path | None, typer.Option(help="Its GGUF file.")] = None,
+    lora_file: Annotated[Path | None, typer.Option(help="GGUF adapter to apply to it, on the llama line.")] = None,
+    context: Annotated[int | None, typer.Option(min=1, help="Context in tokens; default: the model's.")] = None,
+    template: Annotated[Family | None, typer.Option(help="Chat template of the llama line.")] = None,
+    models: Annotated[
+        Path | None, typer.Option(help="Catalogue (JSON) of models to change between, instead of --model-file.")
+    ] = None,
+    model_namespace: Annotated[str, typer.Option(envvar="SHIMMY_NAMESPACE", help="Their namespace.")] = "",
     pod: Annotated[str, typer.Option(envvar="HOSTNAME", help="Name of the pod, for answers.")] = "",
-    shimmy_binary: Annotated[Path, typer.Option(help="The Shimmy program.")] = Path("/usr/local/bin/shimmy"),
+    shimmy_binary: Annotated[
+        Path | None, typer.Option(help="The Shimmy program; default: $SHIMMY_BINARY, or the one on PATH.")
+    ] = None,
+    adopt: Annotated[str, typer.Option(help="Base URL of a Shimmy that runs already, to use instead.")] = "",
+    adopt_model: Annotated[str, typer.Option(help="Its name for the model.")] = "",
     token_file: Annotated[Path, typer.Option(help="File with the token that callers must show.")] = TOKEN,
     state: Annotated[Path, typer.Option(help="Writable folder: journal, Shimmy's home.")] = Path("/var/lib/shimmy"),
     host: Annotated[str, typer.Option(help="Address to listen on.")] = "0.0.0.0",  # noqa: S104 - a pod's
     port: Annotated[int, typer.Option(help="Port to listen on; 0 takes a free one.")] = 8080,
-    context: Annotated[int | None, typer.Option(min=1, help="Context in tokens; default: the model's.")] = None,
-    template: Annotated[Family | None, typer.Option(help="Chat template of the llama line.")] = None,
+    admin_port: Annotated[
+        int | None, typer.Option(help="Port of the private interface, for changing the model; default: none.")
+    ] = None,
     require_gpu: Annotated[bool, typer.Option(help="Fail where there is only a software renderer.")] = False,
     queue: Annotated[int, typer.Option(min=0, help="Requests that may wait for their turn.")] = Limits.queue,
+    deadline_seconds: Annotated[
+        float, typer.Option(min=1, help="Longest time of a request, waiting included.")
+    ] = Limits.deadline,
     abandon_seconds: Annotated[
         float, typer.Option(min=0, help="How long the engine may finish an answer that nobody waits for.")
     ] = Limits.abandon,
     stall_seconds: Annotated[float, typer.Option(min=1, help="Longest silence of the engine.")] = Limits.stall,
+    quiet_seconds: Annotated[
+        float, typer.Option(min=0.1, help="Silence within an answer after which the pod is not ready.")
+    ] = Limits.quiet,
     start_seconds: Annotated[float, typer.Option(min=1, help="Longest start of the engine.")] = Limits.start,
     accept_seconds: Annotated[
         float, typer.Option(min=0, help="How long requests are still accepted after SIGTERM.")
     ] = Limits.accept_after_term,
     grace_seconds: Annotated[float, typer.Option(min=0, help="From SIGTERM to the end.")] = Limits.grace,
+    memory_bytes: Annotated[
+        int | None,
+        typer.Option(min=1, help="Private memory at which Shimmy is restarted; default: 90 % of the container's."),
+    ] = None,
     default_max_tokens: Annotated[
         int, typer.Option(min=1, help="Longest answer to a request without max_tokens.")
     ] = Limits.default_max_tokens,
 ) -> None:
-    """Serve one model with one Shimmy process, until SIGTERM."""
+    """Serve one model at a time with one Shimmy process, until SIGTERM."""
     limits = Limits(
         queue=queue,
+        deadline=deadline_seconds,
         abandon=abandon_seconds,
         stall=stall_seconds,
+        quiet=quiet_seconds,
         start=start_seconds,
         accept_after_term=accept_seconds,
         grace=grace_seconds,
+        memory=memory_bytes or container_memory(),
         default_max_tokens=default_max_tokens,
     )
     engine = EngineSettings(
-        line=line,
-        binary=shimmy_binary,
-        model_file=model_file,
         state=state,
-        context=context,
-        template=template,
+        binary=shimmy_binary,
         require_gpu=require_gpu,
+        adopted_url=adopt,
+        adopted_model=adopt_model,
     )
-    identity = Identity(model_name, model_namespace, pod)
-    _run(ServerSettings(engine, identity, limits, host=host, port=port, token_file=token_file))
+    single = ModelSettings(model_name, model_file, context, template, lora_file) if model_file and model_name else None
+    try:
+        known = read_catalogue(models) if models else {}
+    except CatalogueError as error:
+        raise typer.BadParameter(str(error), param_hint="--models") from error
+    if bool(known) == bool(single):
+        raise typer.BadParameter("give --model-name and --model-file, or --models")
+    if single:
+        known = {single.name: single}
+    first = model_name or next(iter(known))
+    if first not in known:
+        raise typer.BadParameter(f"the catalogue has no {first}", param_hint="--model-name")
+    identity = Identity(model_namespace, pod)
+    _run(
+        ServerSettings(
+            known, first, engine, identity, limits, host=host, port=port, admin_port=admin_port, token_file=token_file
+        )
+    )
 
 
 def _run(settings: ServerSettings) -> None:
@@ -89,7 +128,7 @@ def _run(settings: ServerSettings) -> None:
     except GgufError as error:
         write_report(TERMINATION_LOG, refusal_of(error))
         raise typer.Exit(1) from error
-    except OSError as error:
+    except (OSError, UnknownShimmyError) as error:
         logging.getLogger(__name__).error("cannot serve: %s", error)
         raise typer.Exit(1) from error
 

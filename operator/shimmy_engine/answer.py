@@ -5,7 +5,7 @@ import time
 from collections.abc import AsyncIterator
 
 from shimmy_engine.answers import Usage
-from shimmy_engine.failures import EngineFailedError
+from shimmy_engine.failures import DeadlineError, EngineFailedError
 from shimmy_engine.stops import StopFilter
 from shimmy_engine.upstream import Ending, Piece
 
@@ -17,13 +17,16 @@ class Answer:
         self.queue_seconds = queue_seconds
         self.max_tokens = max_tokens
         self.abandoned = asyncio.Event()
-        """Set when nobody needs the rest: the client left, or a stop string was found."""
+        """Set when nobody needs the rest: the client left, a stop string was found, or the time is over."""
         self.client_left = False
         self.first_text_at = 0.0
         """Monotonic time of the first text, 0 before it."""
+        self.last_text_at = 0.0
+        """Monotonic time of the latest text, 0 before the first one."""
         self._prompt_tokens = prompt_tokens
         self._tokens = 0
         self._reason = ""
+        self._over = False
         self._stops = StopFilter(stop)
         self._texts: asyncio.Queue[str | EngineFailedError | None] = asyncio.Queue()
 
@@ -37,6 +40,13 @@ class Answer:
         """Why it ended, in OpenAI's words; empty while it goes on."""
         return self._reason
 
+    @property
+    def pace(self) -> float | None:
+        """Seconds per token, None before the second token."""
+        if self._tokens < 2:
+            return None
+        return (self.last_text_at - self.first_text_at) / (self._tokens - 1)
+
     def feed(self, event: Piece | Ending) -> None:
         """Take what the engine has sent. After a stop string, the engine's going on is nobody's business."""
         if self._reason:
@@ -45,8 +55,9 @@ class Answer:
             self._finish(event)
             return
         self._tokens += event.tokens
-        self.first_text_at = self.first_text_at or time.monotonic()
-        if text := self._stops.feed(event.text):
+        self.last_text_at = time.monotonic()
+        self.first_text_at = self.first_text_at or self.last_text_at
+        if (text := self._stops.feed(event.text)) and not self._over:
             self._texts.put_nowait(text)
         if self._stops.stopped:
             self._reason = "stop"
@@ -62,10 +73,22 @@ class Answer:
         self._texts.put_nowait(None)
 
     def abandon(self) -> None:
-        """The client has left. After the end of the answer this has no effect."""
-        if not self._reason:
-            self.client_left = True
+        """The client has left. After the end of the answer, or of the time for it, this has no effect."""
+        if not self._reason and not self._over:
+            self.client_left = self._over = True
             self.abandoned.set()
+
+    def expire(self) -> None:
+        """The time for the request is over: its client is told so, and the engine is to come to an end."""
+        if not self._reason:
+            self.fail(DeadlineError("the request's time is over"))
+            self._over = True
+            self.abandoned.set()
+
+    @property
+    def expired(self) -> bool:
+        """Whether the time was over before the answer was complete."""
+        return self._over and not self.client_left
 
     async def texts(self) -> AsyncIterator[str]:
         """Pieces of text that are not empty, as they come.
@@ -84,5 +107,5 @@ class Answer:
         if ending.prompt_tokens is not None:
             self._prompt_tokens = ending.prompt_tokens
         self._reason = ending.reason or ("length" if self._tokens >= self.max_tokens else "stop")
-        if text := self._stops.flush():
+        if (text := self._stops.flush()) and not self._over:
             self._texts.put_nowait(text)

@@ -15,11 +15,12 @@ from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
 from shimmy_api import headers
-from shimmy_api.errors import DRAINING, MODEL_NOT_FOUND, NOT_FOUND, UNTRUSTED_CALLER, ApiError
+from shimmy_api.errors import DRAINING, NOT_FOUND, UNTRUSTED_CALLER, ApiError
 from shimmy_engine.exchange import ClientLeftError, Exchange
 from shimmy_engine.gate import Occupancy
 from shimmy_engine.requests import MAX_BODY, Generation, RefusedError, parse_chat, parse_completion
 from shimmy_engine.responses import refusal
+from shimmy_engine.scrape import scrape
 from shimmy_engine.service import Service
 
 Endpoint = Callable[[Request], Awaitable[Response]]
@@ -43,10 +44,6 @@ class Runner:
         """Nothing new is accepted."""
         self._token_file = token_file
         self._started = int(time.time())
-        self._common = {
-            headers.POD: service.parts.identity.pod,
-            headers.MODEL: service.parts.identity.model,
-        }
         guarded: list[tuple[str, str, Endpoint]] = [
             ("POST", "/v1/chat/completions", self._chat),
             ("POST", "/v1/completions", self._completions),
@@ -72,14 +69,18 @@ class Runner:
         with self.requests:
             await self._app(scope, receive, send)
 
+    def distrust(self, request: Request) -> ApiError | None:
+        """The refusal for a caller who does not know the engine token; None for one who does."""
+        shown = request.headers.get(headers.ENGINE_TOKEN, "").encode()
+        token = self._token_file.read_bytes().strip()
+        return None if token and hmac.compare_digest(shown, token) else UNTRUSTED_CALLER
+
     def _guard(self, endpoint: Endpoint) -> Endpoint:
         """Let callers pass who know the engine token, and turn refusals into responses."""
 
         async def guarded(request: Request) -> Response:
-            shown = request.headers.get(headers.ENGINE_TOKEN, "").encode()
-            token = self._token_file.read_bytes().strip()
-            if not token or not hmac.compare_digest(shown, token):
-                return self._refuse(request, UNTRUSTED_CALLER)
+            if distrust := self.distrust(request):
+                return self._refuse(request, distrust)
             try:
                 return await endpoint(request)
             except RefusedError as error:
@@ -90,10 +91,14 @@ class Runner:
     def _refuse(self, request: Request, error: ApiError) -> Response:
         self.service.parts.metrics.refused.labels(error.code).inc()
         response = refusal(error)
-        response.headers.update(self._common)
+        response.headers.update(self._common())
         if request_id := request.headers.get(headers.REQUEST_ID):
             response.headers[headers.REQUEST_ID] = request_id
         return response
+
+    def _common(self) -> dict[str, str]:
+        """Headers of every answer: the pod, and the model that it serves now."""
+        return {headers.POD: self.service.parts.identity.pod, headers.MODEL: self.service.parts.slot.model}
 
     async def _chat(self, request: Request) -> Response:
         return await self._generate(request, parse_chat)
@@ -105,17 +110,14 @@ class Runner:
         if self.refusing:
             raise RefusedError(DRAINING)
         generation = parse(await _body(request))
-        asked = request.headers.get(headers.MODEL) or generation.model
-        if asked != self.service.parts.identity.model:
-            raise RefusedError(MODEL_NOT_FOUND)
         try:
-            return await Exchange(self.service, request, generation, dict(self._common)).respond()
+            return await Exchange(self.service, request, generation, self._common()).respond()
         except ClientLeftError:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def _models(self, _request: Request) -> Response:
         model = {
-            "id": self.service.parts.identity.model,
+            "id": self.service.parts.slot.model,
             "object": "model",
             "created": self._started,
             "owned_by": "shimmy",
@@ -130,24 +132,15 @@ class Runner:
         return Response(page.model_dump_json(by_alias=True), media_type="application/json")
 
     async def _healthz(self, _request: Request) -> Response:
-        supervisor = self.service.parts.supervisor
+        supervisor = self.service.parts.slot.served.supervisor
         return _probe(not supervisor.gave_up, supervisor.problem)
 
     async def _readyz(self, _request: Request) -> Response:
-        supervisor = self.service.parts.supervisor
-        if self.draining:
-            return _probe(False, "draining")
-        return _probe(supervisor.ready, supervisor.problem)
+        problem = "draining" if self.draining else self.service.problem
+        return _probe(not problem, problem)
 
     async def _metrics(self, _request: Request) -> Response:
-        parts = self.service.parts
-        parts.metrics.ready.set(parts.supervisor.ready)
-        parts.metrics.restarts.set(parts.supervisor.restarts)
-        parts.metrics.in_flight.set(parts.gate.in_flight)
-        parts.metrics.queued.set(parts.gate.queued)
-        parts.metrics.journal_records.set(parts.journal.unacknowledged)
-        parts.metrics.journal_dropped.set(parts.journal.dropped)
-        return Response(parts.metrics.render(), media_type="text/plain; version=0.0.4")
+        return Response(scrape(self.service), media_type="text/plain; version=0.0.4")
 
 
 async def _body(request: Request) -> bytes:

@@ -1,7 +1,7 @@
 """Puts characters together that came as escaped bytes, token by token.
 
-The llama line's tokens may hold parts of a character. Our build of it (hack/patches/shimmy-llama-streams.patch) sends
-each byte of such a token as the private-use character U+10FF00 + byte, which no model writes otherwise.
+A token may hold a part of a character. Our builds (hack/patches) send each byte of such a token as the private-use
+character U+10FF00 + byte, which no model writes otherwise.
 """
 
 import codecs

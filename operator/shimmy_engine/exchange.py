@@ -9,7 +9,6 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from shimmy_api import headers
-from shimmy_api.errors import ENGINE_FAILED
 from shimmy_engine.answer import Answer
 from shimmy_engine.answers import AnswerShape
 from shimmy_engine.failures import EngineFailedError
@@ -36,11 +35,13 @@ class Exchange:
             request_id=request.headers.get(headers.REQUEST_ID) or str(uuid.uuid4()),
             tenant=request.headers.get(headers.TENANT, ""),
             key_id=request.headers.get(headers.KEY_ID, ""),
+            model=request.headers.get(headers.MODEL) or generation.model or "",
+            seconds=_seconds(request.headers.get(headers.EXPECTED_TIMEOUT_MS, "")),
         )
         self._shape = AnswerShape(
             id=uuid.uuid4().hex,
             created=int(time.time()),
-            model=service.parts.identity.model,
+            model=self._caller.model,
             chat=generation.chat,
             include_usage=generation.include_usage,
         )
@@ -64,7 +65,7 @@ class Exchange:
         except BaseException as error:
             self._end(answer)
             if isinstance(error, EngineFailedError):
-                raise RefusedError(ENGINE_FAILED) from error
+                raise RefusedError(error.told) from error
             raise
 
     def _end(self, answer: Answer) -> None:
@@ -110,7 +111,11 @@ class Exchange:
         try:
             async for text in rest:
                 yield self._shape.piece(text)
-        except EngineFailedError:
-            yield encode_event(ENGINE_FAILED.body().decode())
+        except EngineFailedError as error:
+            yield encode_event(error.told.body().decode())
             return
         yield self._shape.last(answer.reason, answer.usage)
+
+
+def _seconds(milliseconds: str) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds.isdecimal() and len(milliseconds) < 12 else None

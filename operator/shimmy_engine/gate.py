@@ -1,11 +1,26 @@
 """The queue in front of an engine that can do one thing at a time."""
 
 import asyncio
+import math
+import time
 from collections import deque
+from typing import Final
+
+_WEIGHT: Final = 0.2
+"""Weight of the latest turn in the mean length of a turn."""
+_LONGEST_ADVICE: Final = 60
 
 
 class QueueFullError(Exception):
-    """As many requests wait as may wait."""
+    """As many requests wait as may wait. A place becomes free after about `retry_after` whole seconds."""
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__(f"full; try again in {retry_after} s")
+        self.retry_after = retry_after
+
+
+class EvictedError(Exception):
+    """What the request waits for does not come any more."""
 
 
 class Gate:
@@ -17,7 +32,9 @@ class Gate:
     def __init__(self, *, queue: int) -> None:
         self._queue = queue
         self._busy = False
-        self._waiters: deque[asyncio.Future[None]] = deque()
+        self._since = 0.0
+        self._mean = 0.0
+        self._waiters: deque[tuple[str, asyncio.Future[None]]] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -31,34 +48,34 @@ class Gate:
         """Requests that wait."""
         return len(self._waiters)
 
-    async def enter(self) -> None:
-        """Wait for the turn.
+    async def enter(self, tag: str = "") -> None:
+        """Wait for the turn. `tag` says what the request is for.
 
         Raises:
             QueueFullError: at once, where the queue is full.
+            EvictedError: `evict` was called meanwhile.
         """
-        if not self._busy:
-            self._busy = True
-            self._idle.clear()
-            return
-        if len(self._waiters) >= self._queue:
-            raise QueueFullError
-        turn = asyncio.get_running_loop().create_future()
-        self._waiters.append(turn)
-        try:
-            await turn
-        except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():
-                self.leave()  # the turn came in the very moment of leaving
-            elif turn in self._waiters:
-                self._waiters.remove(turn)
-            raise
+        if self._busy and len(self._waiters) >= self._queue:
+            raise QueueFullError(self._advice())
+        await self._wait(tag, first=False)
+
+    async def enter_first(self) -> None:
+        """Wait for the turn before all who wait, whatever the bound: for what the runner itself must do."""
+        await self._wait("", first=True)
+
+    def evict(self, *, but: str) -> None:
+        """Send away all who wait for something else than `but`."""
+        for tag, turn in list(self._waiters):
+            if tag != but and not turn.done():
+                turn.set_exception(EvictedError)
 
     def leave(self) -> None:
         """Give the turn to the next in the queue."""
+        self._measure()
         while self._waiters:
-            turn = self._waiters.popleft()
+            _, turn = self._waiters.popleft()
             if not turn.done():
+                self._since = time.monotonic()
                 turn.set_result(None)
                 return
         self._busy = False
@@ -67,6 +84,35 @@ class Gate:
     async def wait_idle(self) -> None:
         """Return when nothing is in flight and nothing waits."""
         await self._idle.wait()
+
+    async def _wait(self, tag: str, *, first: bool) -> None:
+        if not self._busy:
+            self._busy, self._since = True, time.monotonic()
+            self._idle.clear()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        place = (tag, turn)
+        if first:
+            self._waiters.appendleft(place)
+        else:
+            self._waiters.append(place)
+        try:
+            await turn
+        except BaseException:
+            if place in self._waiters:
+                self._waiters.remove(place)
+            elif turn.done() and not turn.cancelled() and not turn.exception():
+                self.leave()  # the turn came in the very moment of leaving
+            raise
+
+    def _measure(self) -> None:
+        length = time.monotonic() - self._since
+        self._mean = length if not self._mean else self._mean + _WEIGHT * (length - self._mean)
+
+    def _advice(self) -> int:
+        """Seconds until a turn ends, by the mean of the last ones."""
+        left = self._mean - (time.monotonic() - self._since)
+        return min(max(1, math.ceil(left)), _LONGEST_ADVICE)
 
 
 class Occupancy:

@@ -9,8 +9,8 @@ from typing import Any, Final
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
 from shimmy_engine.gguf_header import GgufError, GgufHeader, read_header
-from shimmy_engine.lines import LineName
 from shimmy_engine.progress import Progress
+from shimmy_engine.quirks import LineName
 from shimmy_engine.tokenizer import PromptTokenizer
 
 _CHUNK: Final = 1 << 20

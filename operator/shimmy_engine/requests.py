@@ -15,10 +15,8 @@ from shimmy_api.errors import INVALID_JSON, ApiError
 
 MAX_BODY: Final = 2 * 1024 * 1024
 """Bytes of a request body; Shimmy 2.6 refuses longer ones."""
-_IGNORED: Final = frozenset(
-    {"metadata", "prompt_cache_key", "safety_identifier", "seed", "service_tier", "store", "user"}
-)
-"""Accepted without effect: none of them can change the answer of an engine that draws the same text every time."""
+_IGNORED: Final = frozenset({"metadata", "prompt_cache_key", "safety_identifier", "service_tier", "store", "user"})
+"""Accepted without effect: none of them is about the answer."""
 _NEUTRAL: Final[dict[str, tuple[Any, ...]]] = {
     "best_of": (1,),
     "echo": (False,),
@@ -86,6 +84,7 @@ class _Sampling(_Body):
     max_tokens: Annotated[int, Field(ge=1)] | None = None
     temperature: Annotated[float, Field(ge=0, le=2)] | None = None
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
+    seed: Annotated[int, Field(ge=-(1 << 63), lt=1 << 63)] | None = None
     stop: Annotated[str, Field(min_length=1)] | Annotated[list[str], Field(max_length=4)] | None = None
 
 
@@ -116,6 +115,7 @@ class Generation:
     max_tokens: int | None = None
     temperature: float | None = None
     top_p: float | None = None
+    seed: int | None = None
     stop: tuple[str, ...] = ()
 
     @property
@@ -153,6 +153,7 @@ def _generation(parsed: _Sampling, **rest: Any) -> Generation:
         include_usage=parsed.stream_options.include_usage,
         temperature=parsed.temperature,
         top_p=parsed.top_p,
+        seed=parsed.seed,
         stop=(stop,) if isinstance(stop, str) else tuple(text for text in stop if text),
         **rest,
     )

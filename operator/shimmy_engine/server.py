@@ -5,24 +5,27 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from shimmy_engine.admin import admin_app
+from shimmy_engine.adopted import identify_server
 from shimmy_engine.app import Runner
 from shimmy_engine.gate import Gate
-from shimmy_engine.gguf_header import GgufError, read_header
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
-from shimmy_engine.model_file import obstacle
+from shimmy_engine.programs import find_program, identify
+from shimmy_engine.served import Engine, prepare
 from shimmy_engine.service import Parts, Service
-from shimmy_engine.settings import EngineSettings, Identity, Limits
-from shimmy_engine.supervisor import Supervisor, plan
-from shimmy_engine.tokenizer import PromptTokenizer
+from shimmy_engine.settings import EngineSettings, Identity, Limits, ModelSettings
+from shimmy_engine.slot import Slot
 
 if TYPE_CHECKING:
     from hypercorn.typing import ASGIFramework
@@ -34,12 +37,18 @@ log = logging.getLogger(__name__)
 class ServerSettings:
     """Everything that `shimmy-engine serve` is told."""
 
+    models: Mapping[str, ModelSettings]
+    """By name; any of them can be loaded."""
+    first: str
+    """Name of the one that is served from the start."""
     engine: EngineSettings
     identity: Identity
     limits: Limits
     host: str
     port: int
     """0 takes a free one; which one is logged."""
+    admin_port: int | None
+    """Port of the private interface; None for no such interface."""
     token_file: Path
 
 
@@ -47,53 +56,70 @@ async def run(settings: ServerSettings) -> None:
     """Serve until SIGTERM or SIGINT, then drain.
 
     Raises:
+        UnknownShimmyError: there is no Shimmy that can be served.
         GgufError: the model's file cannot be used.
         OSError: the port is taken, or a folder cannot be written.
     """
-    service = _assemble(settings)
-    runner = Runner(service, settings.token_file)
-    listener = _listen(settings.host, settings.port)
-    config = _hypercorn(listener, settings.limits)
+    service = _assemble(settings, await _engine(settings.engine))
+    slot, runner = service.parts.slot, Runner(service, settings.token_file)
     stop, closed = asyncio.Event(), asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stop.set)
-    engine = asyncio.create_task(service.parts.supervisor.run())
-    server = asyncio.create_task(serve(cast("ASGIFramework", runner), config, shutdown_trigger=closed.wait))
-    log.info("listening on %s:%d", *listener.getsockname()[:2])
-    stopping = asyncio.create_task(stop.wait())
-    await asyncio.wait((stopping, engine, server), return_when=asyncio.FIRST_COMPLETED)
+    apps: list[tuple[object, int, str]] = [(runner, settings.port, "listening")]
+    if settings.admin_port is not None:
+        admin = admin_app(slot, runner.distrust, service.parts.metrics.swapped)
+        apps.append((admin, settings.admin_port, "private interface"))
+    servers = [_serve(app, settings.host, port, what, settings.limits, closed) for app, port, what in apps]
+    tasks = [asyncio.create_task(slot.run()), asyncio.create_task(service.recycle())]
+    await asyncio.wait((asyncio.create_task(stop.wait()), *tasks, *servers), return_when=asyncio.FIRST_COMPLETED)
     with suppress(TimeoutError):
         async with asyncio.timeout(settings.limits.grace):
             await _drain(runner, settings.limits)
     runner.refusing = True
-    engine.cancel()
-    await asyncio.wait((engine,))
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)
     await service.finish()
     closed.set()
-    await server
+    await asyncio.gather(*servers)
     service.parts.journal.close()
-    if not engine.cancelled():
-        engine.result()
+    for task in tasks:
+        if not task.cancelled():
+            task.result()
     log.info("drained")
 
 
-def _assemble(settings: ServerSettings) -> Service:
-    header = read_header(settings.engine.model_file)
-    if reason := obstacle(header, settings.engine.line):
-        raise GgufError("Unsupported", f"the engine cannot serve the file: {reason}")
-    chosen = plan(settings.engine, header)
+async def _engine(settings: EngineSettings) -> Engine:
+    if settings.adopted_url:
+        release, model = await identify_server(settings.adopted_url, settings.adopted_model)
+        engine = Engine(release, settings.state, None, settings.require_gpu, settings.adopted_url, model)
+    else:
+        binary = find_program(settings.binary)
+        engine = Engine(await asyncio.to_thread(identify, binary), settings.state, binary, settings.require_gpu)
+    release = engine.release
+    log.info("Shimmy %s, %s line, %s build", release.version, release.quirks.line, release.quirks.build)
+    if not release.measured:
+        log.warning(
+            "Shimmy %s is newer than what was measured: it is treated like the newest that was", release.version
+        )
+    return engine
+
+
+def _assemble(settings: ServerSettings, engine: Engine) -> Service:
+    limits = settings.limits
+    make = partial(prepare, engine=engine, limits=limits)
+    first = make(settings.models[settings.first])
     settings.engine.state.mkdir(parents=True, exist_ok=True)
+    gate = Gate(queue=limits.queue)
     return Service(
         Parts(
             identity=settings.identity,
-            limits=settings.limits,
-            plan=chosen,
-            supervisor=Supervisor(settings.engine, settings.limits, chosen),
-            gate=Gate(queue=settings.limits.queue),
+            limits=limits,
+            slot=Slot(settings.models, first, make, gate, start_seconds=limits.start),
+            gate=gate,
             journal=Journal(settings.engine.state / "journal.jsonl"),
             metrics=Metrics(),
-            tokenizer=None if chosen.line.counts_prompt else PromptTokenizer(header.metadata),
         )
     )
 
@@ -111,15 +137,12 @@ async def _drain(runner: Runner, limits: Limits) -> None:
         await parts.journal.wait_acknowledged()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _serve(app: object, host: str, port: int, what: str, limits: Limits, closed: asyncio.Event) -> "asyncio.Task[None]":
     listener = socket.create_server((host, port), backlog=256)
     listener.setblocking(False)
-    return listener
-
-
-def _hypercorn(listener: socket.socket, limits: Limits) -> Config:
+    log.info("%s on %s:%d", what, *listener.getsockname()[:2])
     config = Config()
-    config.bind = [f"fd://{listener.fileno()}"]
+    config.bind = [f"fd://{listener.detach()}"]
     config.graceful_timeout = 1.0
     config.h2_max_concurrent_streams = limits.queue + 100  # what is past the queue gets its 429
     config.keep_alive_timeout = 75.0  # longer than the router's, which so never meets a connection that is closing
@@ -127,4 +150,4 @@ def _hypercorn(listener: socket.socket, limits: Limits) -> Config:
     config.accesslog = None
     config.errorlog = logging.getLogger("hypercorn")
     config.include_server_header = False
-    return config
+    return asyncio.create_task(serve(cast("ASGIFramework", app), config, shutdown_trigger=closed.wait))

@@ -2,21 +2,32 @@
 
 import asyncio
 import time
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
-from shimmy_api.errors import ENGINE_FAILED, MODEL_UNAVAILABLE, QUEUE_FULL, ApiError
+from shimmy_api.errors import (
+    ENGINE_FAILED,
+    ENGINE_TIMEOUT,
+    MODEL_NOT_FOUND,
+    MODEL_NOT_LOADED,
+    MODEL_UNAVAILABLE,
+    QUEUE_FULL,
+    ApiError,
+)
+from shimmy_engine.abandonment import end_early
 from shimmy_engine.answer import Answer
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
-from shimmy_engine.gate import Gate, QueueFullError
+from shimmy_engine.gate import EvictedError, Gate, QueueFullError
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
 from shimmy_engine.requests import Generation, RefusedError
+from shimmy_engine.served import Served
 from shimmy_engine.settings import Identity, Limits
-from shimmy_engine.supervisor import Plan, Supervisor
+from shimmy_engine.slot import Slot
+from shimmy_engine.suitability import refuse_unsuitable
 from shimmy_engine.templates import render_chat
-from shimmy_engine.tokenizer import PromptTokenizer
 from shimmy_engine.upstream import Upstream
 
 if TYPE_CHECKING:
@@ -32,6 +43,10 @@ class Caller:
     request_id: str
     tenant: str
     key_id: str
+    model: str
+    """metadata.name of the ShimmyModel that is asked for."""
+    seconds: float | None = None
+    """Time in which the answer must be complete, where the router names one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,13 +55,32 @@ class Parts:
 
     identity: Identity
     limits: Limits
-    plan: Plan
-    supervisor: Supervisor
+    slot: Slot
     gate: Gate
     journal: Journal
     metrics: Metrics
-    tokenizer: PromptTokenizer | None
-    """Where the line does not count prompts itself."""
+
+
+@dataclass(frozen=True, slots=True)
+class Prompt:
+    """A request as the engine will get it."""
+
+    generation: Generation
+    tokens: int | None
+    """None where only the engine can count them."""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """A generation that has its turn."""
+
+    served: Served
+    upstream: Upstream
+    generation: Generation
+    answer: Answer
+    caller: Caller
+    deadline: float
+    """Monotonic time."""
 
 
 class Service:
@@ -55,6 +89,21 @@ class Service:
     def __init__(self, parts: Parts) -> None:
         self.parts = parts
         self._reading: set[asyncio.Task[None]] = set()
+        self._running: Answer | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why no request should come here now; empty where one may."""
+        supervisor, running = self.parts.slot.served.supervisor, self._running
+        if self.parts.slot.target:
+            return f"loading {self.parts.slot.target}"
+        if not supervisor.ready:
+            return supervisor.problem
+        if running and running.last_text_at and not running.abandoned.is_set():
+            silence = time.monotonic() - running.last_text_at
+            if silence > self.parts.limits.quiet:
+                return f"the engine has been silent for {silence:.0f} s in the middle of an answer"
+        return ""
 
     async def open(self, generation: Generation, caller: Caller) -> Answer:
         """Wait for the turn and start the generation. Cancel this while it waits, and nothing has happened.
@@ -62,124 +111,205 @@ class Service:
         Raises:
             RefusedError: the request or the state of the engine forbids it; the error says which.
         """
-        prompt_tokens = await self._count_here(generation)
-        arrival = time.monotonic()
-        try:
-            await self.parts.gate.enter()
-        except QueueFullError as error:
-            raise RefusedError(QUEUE_FULL) from error
+        self.check_model(caller.model)
+        limits, arrival = self.parts.limits, time.monotonic()
+        deadline = arrival + min(caller.seconds or limits.deadline, limits.deadline)
+        early = self.parts.slot.served
+        prompt = await self._prepare(early, generation) if early.settings.name == caller.model else None
+        await self._turn(caller.model, deadline)
         queue_seconds = time.monotonic() - arrival
         try:
-            upstream = await self._ready_upstream()
-            if prompt_tokens is None:
-                prompt_tokens = await self._count_there(upstream, generation)
+            served = self._loaded(caller.model)
+            if prompt is None or served is not early:
+                prompt = await self._prepare(served, generation)
+            upstream = await self._ready_upstream(served)
+            tokens = prompt.tokens
+            if tokens is None:
+                tokens = await self._count_there(served, upstream, prompt.generation)
             answer = Answer(
-                prompt_tokens=prompt_tokens,
-                max_tokens=self._fit(prompt_tokens, generation.max_tokens),
+                prompt_tokens=tokens,
+                max_tokens=_fit(served, limits, tokens, generation.max_tokens),
                 stop=generation.stop,
                 queue_seconds=queue_seconds,
             )
         except BaseException:
             self.parts.gate.leave()
             raise
-        task = asyncio.create_task(self._read(upstream, generation, answer, caller))
+        run = Run(served, upstream, prompt.generation, answer, caller, deadline)
+        task = asyncio.create_task(self._read(run))
         self._reading.add(task)
         task.add_done_callback(self._reading.discard)
         return answer
 
-    async def _count_here(self, generation: Generation) -> int | None:
-        """Prompt tokens by our own tokeniser, in a thread: a long prompt takes it tens of milliseconds."""
-        plan, tokenizer = self.parts.plan, self.parts.tokenizer
-        if plan.line.chat_ends_with_user and generation.chat and generation.messages[-1][0] != "user":
-            message = "The last message must have the role 'user': this model's engine drops any other one."
-            raise RefusedError(ApiError(400, "unsupported_messages", message, param="messages"))
-        if tokenizer is None:
-            return None
-        prompt = render_chat(plan.family, generation.messages) if generation.chat else generation.prompt
-        tokens = await asyncio.to_thread(tokenizer.count, prompt)
-        self._fit(tokens, generation.max_tokens)
-        return tokens
+    async def count(self, generation: Generation, caller: Caller) -> int:
+        """Prompt tokens of a generation that nobody asks for. Where the engine counts, this waits for the turn.
 
-    async def _ready_upstream(self) -> Upstream:
+        Raises:
+            RefusedError: the request or the state of the engine forbids it; the error says which.
+        """
+        self.check_model(caller.model)
+        served = self.parts.slot.served
+        prompt = await self._prepare(served, generation)
+        if prompt.tokens is not None:
+            return prompt.tokens
+        await self._turn(caller.model, time.monotonic() + self.parts.limits.deadline)
         try:
-            return await self.parts.supervisor.upstream()
-        except EngineFailedError as error:
-            raise RefusedError(MODEL_UNAVAILABLE) from error
-
-    async def _count_there(self, upstream: Upstream, generation: Generation) -> int:
-        try:
-            return await upstream.count_prompt(generation)
-        except EngineRefusedError as error:
-            raise RefusedError(ApiError(400, "invalid_value", "The engine cannot read this request.")) from error
-        except EngineFailedError as error:
-            await self.parts.supervisor.verify()
-            raise RefusedError(ENGINE_FAILED) from error
-
-    def _fit(self, prompt_tokens: int, asked: int | None) -> int:
-        """Longest answer that the context leaves room for, or the 400 that says why there is none."""
-        context = self.parts.plan.context
-        room = context - prompt_tokens
-        if room < (asked or 1):
-            what = f"{asked} tokens of answer" if asked else "at least one token of answer"
-            message = f"The model's context is {context} tokens: {prompt_tokens} of prompt and {what} do not fit."
-            raise RefusedError(
-                ApiError(400, "context_length_exceeded", message, param="messages" if not asked else "max_tokens")
-            )
-        return asked or min(room, self.parts.limits.default_max_tokens)
-
-    async def _read(self, upstream: Upstream, generation: Generation, answer: Answer, caller: Caller) -> None:
-        """Read the engine to its end, whoever still listens: only then is it free for the next."""
-        try:
-            start = time.monotonic()
-            failure = await self._consume(upstream, generation, answer)
-            self._account(answer, caller, failure, start)
-            if failure:
-                answer.fail(failure)
-            answer.close()
-            if failure or not answer.usage.completion_tokens:
-                # 1.8 hides its failures: a stream in which nothing came may have been one.
-                await self.parts.supervisor.verify()
+            served = self._loaded(caller.model)
+            return await self._count_there(served, await self._ready_upstream(served), prompt.generation)
         finally:
-            answer.close()
             self.parts.gate.leave()
+
+    def check_model(self, model: str) -> None:
+        """Return where a request for the model may wait here.
+
+        Raises:
+            RefusedError: it may not; the error says whether another pod may have it.
+        """
+        slot = self.parts.slot
+        if slot.holds(model):
+            return
+        if model not in slot.models:
+            raise RefusedError(MODEL_NOT_FOUND)
+        raise RefusedError(self._not_loaded())
+
+    async def recycle(self) -> None:
+        """Restart an engine that has grown too large, between two requests, for as long as this runs."""
+        while True:
+            supervisor = self.parts.slot.served.supervisor
+            await supervisor.oversized.wait()
+            await self.parts.gate.enter_first()
+            try:
+                if supervisor.ready and supervisor.oversized.is_set():
+                    supervisor.restart(f"it uses {supervisor.memory} bytes of memory")
+                    await supervisor.wait_ready(self.parts.limits.start)
+            finally:
+                supervisor.oversized.clear()
+                self.parts.gate.leave()
 
     async def finish(self) -> None:
         """Once the engine is gone: let what was interrupted be accounted for."""
         if self._reading:
             await asyncio.wait(self._reading, timeout=_FINISH)
 
-    async def _consume(self, upstream: Upstream, generation: Generation, answer: Answer) -> EngineFailedError | None:
+    async def _prepare(self, served: Served, generation: Generation) -> Prompt:
+        """Check a request and count its prompt where the engine does not, in a thread: long ones take a while."""
+        refuse_unsuitable(served.plan.release.quirks, generation)
+        generation = served.neutraliser.apply(generation)
+        if served.tokenizer is None:
+            return Prompt(generation, None)
+        text = render_chat(served.plan.family, generation.messages) if generation.chat else generation.prompt
+        tokens = await asyncio.to_thread(served.tokenizer.count, text)
+        _fit(served, self.parts.limits, tokens, generation.max_tokens)
+        return Prompt(generation, tokens)
+
+    async def _turn(self, model: str, deadline: float) -> None:
+        try:
+            async with asyncio.timeout(deadline - time.monotonic()):
+                await self.parts.gate.enter(model)
+        except QueueFullError as error:
+            raise RefusedError(replace(QUEUE_FULL, retry_after=error.retry_after)) from error
+        except EvictedError as error:
+            raise RefusedError(self._not_loaded()) from error
+        except TimeoutError as error:
+            raise RefusedError(ENGINE_TIMEOUT) from error
+
+    def _loaded(self, model: str) -> Served:
+        """What is served at this turn; another model may have come in meanwhile, or the wanted one failed to."""
+        if self.parts.slot.model != model:
+            raise RefusedError(self._not_loaded())
+        return self.parts.slot.served
+
+    def _not_loaded(self) -> ApiError:
+        slot = self.parts.slot
+        what = f"loads {slot.target!r}" if slot.target else f"serves {slot.model!r}"
+        message = f"The model is not loaded in this pod, which {what} now. Try again: another one may have it."
+        return replace(MODEL_NOT_LOADED, message=message)
+
+    async def _ready_upstream(self, served: Served) -> Upstream:
+        try:
+            return await served.supervisor.upstream()
+        except EngineFailedError as error:
+            raise RefusedError(MODEL_UNAVAILABLE) from error
+
+    async def _count_there(self, served: Served, upstream: Upstream, generation: Generation) -> int:
+        try:
+            return await upstream.count_prompt(generation)
+        except EngineRefusedError as error:
+            raise RefusedError(ApiError(400, "invalid_value", "The engine cannot read this request.")) from error
+        except EngineFailedError as error:
+            await served.supervisor.verify()
+            raise RefusedError(ENGINE_FAILED) from error
+
+    async def _read(self, run: Run) -> None:
+        """Read the engine to its end, whoever still listens: only then is it free for the next."""
+        answer, loop = run.answer, asyncio.get_running_loop()
+        expiry = loop.call_later(run.deadline - time.monotonic(), answer.expire)
+        self._running = answer
+        try:
+            start = time.monotonic()
+            failure = await self._consume(run)
+            expiry.cancel()
+            self._account(run, failure, start)
+            if failure:
+                answer.fail(failure)
+            answer.close()
+            if failure or not (answer.usage.completion_tokens or answer.abandoned.is_set()):
+                # 1.8 hides its failures: a stream in which nothing came may have been one.
+                await run.served.supervisor.verify()
+        finally:
+            expiry.cancel()
+            answer.close()
+            self._running = None
+            self.parts.gate.leave()
+
+    async def _consume(self, run: Run) -> EngineFailedError | None:
         """Feed the answer until the engine ends, fails, or has gone on too long without a listener."""
         try:
             async with asyncio.timeout(None) as deadline:
-                watch = asyncio.create_task(self._set_deadline(answer, deadline))
+                watch = asyncio.create_task(self._hurry(run, deadline))
                 try:
-                    async for event in upstream.generate(generation, answer.max_tokens):
-                        answer.feed(event)
+                    async for event in run.upstream.generate(run.generation, run.answer.max_tokens):
+                        run.answer.feed(event)
                 finally:
                     watch.cancel()
         except TimeoutError:
-            self.parts.supervisor.restart("it went on too long with an answer that nobody waits for")
+            run.served.supervisor.restart("it went on too long with an answer that nobody waits for")
         except EngineFailedError as error:
             return error
         return None
 
-    async def _set_deadline(self, answer: Answer, deadline: asyncio.Timeout) -> None:
+    async def _hurry(self, run: Run, deadline: asyncio.Timeout) -> None:
+        """Once nobody waits for the answer, get the engine back: within a token, or as soon as is cheap."""
+        answer, quirks = run.answer, run.served.plan.release.quirks
         await answer.abandoned.wait()
-        deadline.reschedule(asyncio.get_running_loop().time() + self.parts.limits.abandon)
+        patience = self.parts.limits.abandon
+        way = "cancelled"
+        if not quirks.cancels:
+            way, patience = end_early(
+                remaining=answer.max_tokens - answer.usage.completion_tokens,
+                pace=answer.pace,
+                restart=run.served.supervisor.start_seconds,
+                patience=patience,
+            )
+        self.parts.metrics.abandoned.labels(way).inc()
+        deadline.reschedule(asyncio.get_running_loop().time() + patience)
+        if quirks.cancels:
+            with suppress(EngineFailedError):  # it then comes to its end by itself, or is restarted in time
+                await run.upstream.cancel()
 
-    def _account(self, answer: Answer, caller: Caller, failure: EngineFailedError | None, start: float) -> None:
-        outcome: Outcome = "failed" if failure and not answer.reason else "completed"
+    def _account(self, run: Run, failure: EngineFailedError | None, start: float) -> None:
+        answer, identity = run.answer, self.parts.identity
+        outcome: Outcome = "failed" if answer.expired or (failure and not answer.reason) else "completed"
         if answer.client_left:
             outcome = "cancelled"
-        seconds, usage, identity = time.monotonic() - start, answer.usage, self.parts.identity
+        seconds, usage = time.monotonic() - start, answer.usage
         self.parts.journal.append(
-            request_id=caller.request_id,
+            request_id=run.caller.request_id,
             time=datetime.now(UTC),
-            tenant=caller.tenant,
-            key_id=caller.key_id,
+            tenant=run.caller.tenant,
+            key_id=run.caller.key_id,
             namespace=identity.namespace,
-            model=identity.model,
+            model=run.served.settings.name,
             pod=identity.pod,
             prompt_tokens=usage.prompt_tokens,
             completion_tokens=usage.completion_tokens,
@@ -187,11 +317,19 @@ class Service:
             queue_seconds=round(answer.queue_seconds, 3),
             seconds=round(seconds, 3),
         )
-        metrics = self.parts.metrics
-        metrics.requests.labels(outcome).inc()
-        metrics.tokens.labels("prompt").inc(usage.prompt_tokens)
-        metrics.tokens.labels("completion").inc(usage.completion_tokens)
-        metrics.queue_seconds.observe(answer.queue_seconds)
-        metrics.seconds.observe(seconds)
-        if answer.first_text_at:
-            metrics.first_token_seconds.observe(answer.first_text_at - start)
+        self.parts.metrics.observe(run.served.settings.name, run.generation.chat, answer, outcome, start, seconds)
+
+
+def _fit(served: Served, limits: Limits, prompt_tokens: int, asked: int | None) -> int:
+    """Longest answer that the context leaves room for, or the 400 that says why there is none."""
+    plan = served.plan
+    room = plan.release.quirks.longest_answer(prompt_tokens, plan.context)
+    if room >= (asked or 1):
+        return asked or min(room, limits.default_max_tokens)
+    what = f"{asked} tokens of answer" if asked else "at least one token of answer"
+    limit = f"The model's context is {plan.context} tokens"
+    if plan.release.quirks.rule_budget and prompt_tokens + (asked or 1) <= plan.context:
+        limit = f"This build of Shimmy {plan.release.version} ends answers after a budget that leaves {max(room, 0)}"
+    message = f"{limit}: {prompt_tokens} of prompt and {what} do not fit."
+    param = "max_tokens" if asked else "messages"
+    raise RefusedError(ApiError(400, "context_length_exceeded", message, param=param))

@@ -1,17 +1,16 @@
-"""Keeps one Shimmy process running and knows whether it can answer."""
+"""Keeps one Shimmy server running and knows whether it can answer."""
 
 import asyncio
 import logging
+import time
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
+from shimmy_engine.device import CPU, Device
 from shimmy_engine.failures import EngineFailedError
-from shimmy_engine.gguf_header import GgufHeader
-from shimmy_engine.lines import LINES, Line
-from shimmy_engine.process import ShimmyProcess
-from shimmy_engine.settings import EngineSettings, Limits
-from shimmy_engine.templates import Family, family_of
+from shimmy_engine.plan import Plan
+from shimmy_engine.settings import Limits
 from shimmy_engine.upstream import Upstream, wait_listening
 from shimmy_engine.warmup import warm_up
 
@@ -24,39 +23,55 @@ _STEADY: Final = 10.0
 _LISTEN: Final = 30.0
 _VERIFY: Final = 60.0
 """Longest answer to the known prompt of an engine that has been ready before."""
+_LOOK: Final = 5.0
+"""Seconds between two looks at the process's memory."""
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
-    """What the model's file and the settings mean for the line."""
+class Server(Protocol):
+    """A Shimmy server: a process of the runner's own, or one that it has adopted."""
 
-    line: Line
-    family: Family
-    context: int
-    """Tokens of prompt and answer together."""
+    base_url: str
+    device: Device | None
+    exited: asyncio.Task[str]
 
+    def memory(self) -> int:
+        """Bytes of memory of its own, 0 where unknown."""
 
-def plan(settings: EngineSettings, header: GgufHeader) -> Plan:
-    """Choose context and template: what the settings say, within what the file and the line can do."""
-    line = LINES[settings.line]
-    bounds = (settings.context or line.default_context, header.context_length, line.context_limit)
-    template = settings.template or family_of(str(header.metadata.get("tokenizer.chat_template", "")))
-    return Plan(line, template, min(bound for bound in bounds if bound))
+    async def stop(self) -> None:
+        """Be done with it."""
 
 
 class Supervisor:
-    """Starts, warms up, watches and restarts the process until it is told to stop."""
+    """Starts, warms up, watches and restarts the server until it is told to stop."""
 
-    def __init__(self, settings: EngineSettings, limits: Limits, chosen: Plan) -> None:
+    def __init__(
+        self,
+        start: Callable[[], Awaitable[Server]],
+        chosen: Plan,
+        limits: Limits,
+        *,
+        require_gpu: bool,
+    ) -> None:
+        """`start` makes a new server; it raises OSError or EngineFailedError where it cannot."""
         self.restarts = 0
         """Starts after the first one."""
         self.gave_up = False
         """Whether no start in a long row led to an answer; a new pod may do better."""
         self.problem = "the engine has not started yet"
         """Why it is not ready, for people."""
-        self._settings = settings
+        self.start_seconds = 0.0
+        """What the last start took, from nothing to the first answer; 0 before it."""
+        self.memory = 0
+        """Bytes of memory of the server's own when it was looked at last."""
+        self.failed = asyncio.Event()
+        """Set once a start has led to no answer."""
+        self.oversized = asyncio.Event()
+        """Set while the server uses more memory than it may."""
+        self._start = start
         self._limits = limits
         self._plan = chosen
+        self._require_gpu = require_gpu
+        self._server: Server | None = None
         self._upstream: Upstream | None = None
         self._ready = asyncio.Event()
         self._restart = asyncio.Event()
@@ -65,24 +80,34 @@ class Supervisor:
 
     @property
     def ready(self) -> bool:
-        """Whether the process has answered a known prompt and still runs."""
+        """Whether the server has answered a known prompt and still runs."""
         return self._ready.is_set()
 
+    @property
+    def device(self) -> Device | None:
+        """What the model is computed on, as far as the server has told."""
+        told = self._server.device if self._server else None
+        return told or (CPU if self.ready and self._plan.release.quirks.line == "llama" else None)
+
     async def upstream(self) -> Upstream:
-        """The ready process's client, awaited for a bounded time.
+        """The ready server's client, awaited for a bounded time.
 
         Raises:
             EngineFailedError: it is not ready, and did not become so in that time.
         """
-        with suppress(TimeoutError):
-            async with asyncio.timeout(0 if self.gave_up else self._limits.ready_wait):
-                await self._ready.wait()
+        await self.wait_ready(0 if self.gave_up else self._limits.ready_wait)
         if not self._upstream or not self.ready:
             raise EngineFailedError(self.problem)
         return self._upstream
 
+    async def wait_ready(self, seconds: float) -> None:
+        """Return when the server is ready, or when the time is over."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._ready.wait()
+
     def restart(self, why: str) -> None:
-        """Kill the process and start another one; its model is not ready meanwhile."""
+        """Kill the server and start another one; its model is not ready meanwhile."""
         log.warning("restarting the engine: %s", why)
         self.problem = why
         self._ready.clear()
@@ -97,13 +122,13 @@ class Supervisor:
         if not suspect:
             return
         try:
-            await warm_up(suspect, self._plan.line, patience=min(self._limits.stall, _VERIFY))
+            await warm_up(suspect, self._plan.release.quirks, patience=min(self._limits.stall, _VERIFY))
         except EngineFailedError as error:
             if self._upstream is suspect:
                 self.restart(f"a known-good prompt failed after a failure: {error}")
 
     async def run(self) -> None:
-        """Run until cancelled; the process is gone when this ends."""
+        """Run until cancelled; a process of our own is gone when this ends."""
         while True:
             await self._live()
             if self._failed_starts >= self._limits.failed_starts and not self.gave_up:
@@ -114,46 +139,68 @@ class Supervisor:
             self.restarts += 1
 
     async def _live(self) -> None:
-        """One process from start to end."""
+        """One server from start to end."""
         self._restart.clear()
         self._failed_starts += 1
-        stem = self._plan.line.stem(self._plan.family)
+        begin = time.monotonic()
         try:
-            process = await ShimmyProcess.start(self._settings, self._plan.line, stem=stem, context=self._plan.context)
+            server = await self._start()
         except OSError as error:
             self._fail(f"the engine's program cannot be started: {error.strerror}")
             return
-        upstream = Upstream(f"http://127.0.0.1:{process.port}", self._plan.line, stem, stall=self._limits.stall)
+        except EngineFailedError as error:
+            self._fail(str(error))
+            return
+        upstream = Upstream(server.base_url, self._plan, stall=self._limits.stall)
+        self._server = server
         try:
-            await self._start_and_watch(process, upstream)
+            await self._warm_up(server, upstream)
+            self.start_seconds = time.monotonic() - begin
+            await self._watch(server, upstream)
         except EngineFailedError as error:
             self._fail(str(error))
         finally:
             self._ready.clear()
-            self._upstream = None
-            await process.stop()
+            self._upstream = self._server = None
+            await server.stop()
             await upstream.aclose()
 
-    async def _start_and_watch(self, process: ShimmyProcess, upstream: Upstream) -> None:
-        await wait_listening(upstream, process.exited, _LISTEN)
-        await warm_up(upstream, self._plan.line, patience=self._limits.start)
-        if self._settings.require_gpu and "(Cpu" in process.adapter:
+    async def _warm_up(self, server: Server, upstream: Upstream) -> None:
+        await wait_listening(upstream, server.exited, _LISTEN)
+        await warm_up(upstream, self._plan.release.quirks, patience=self._limits.start)
+        if self._require_gpu and (self.device or CPU).kind == "cpu":
             raise EngineFailedError("the engine took a software renderer although a GPU is required")
-        log.info("the engine is ready: context %d tokens", self._plan.context)
+        device = self.device
+        log.info("the engine is ready: context %d tokens, on %s", self._plan.context, device.name if device else "?")
+
+    async def _watch(self, server: Server, upstream: Upstream) -> None:
+        """Hold the server ready until it ends or has to."""
         self._failed_starts, self.gave_up, self.problem = 0, False, ""
         self._upstream = upstream
         self._ready.set()
-        since = asyncio.get_running_loop().time()
+        since = time.monotonic()
         asked = asyncio.create_task(self._restart.wait())
         try:
-            await asyncio.wait((process.exited, asked), return_when=asyncio.FIRST_COMPLETED)
+            ended: set[asyncio.Task[str] | asyncio.Task[bool]] = set()
+            while not ended:
+                self._look(server)
+                ended, _ = await asyncio.wait(
+                    (server.exited, asked), timeout=_LOOK, return_when=asyncio.FIRST_COMPLETED
+                )
         finally:
             asked.cancel()
-        if asyncio.get_running_loop().time() - since > _STEADY:
+            self.oversized.clear()
+        if time.monotonic() - since > _STEADY:
             self._delay = _FIRST_DELAY
-        if process.exited.done():
-            raise EngineFailedError(f"the engine's process ended with code {process.exited.result()}")
+        if server.exited.done():
+            raise EngineFailedError(server.exited.result())
+
+    def _look(self, server: Server) -> None:
+        self.memory = server.memory()
+        if self._limits.memory and self.memory > self._limits.memory:
+            self.oversized.set()
 
     def _fail(self, why: str) -> None:
         self.problem = why
+        self.failed.set()
         log.warning("%s", why)

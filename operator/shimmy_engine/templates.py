@@ -23,6 +23,14 @@ def family_of(chat_template: str) -> Family:
     return "openchat"
 
 
+def family_by_name(model: str) -> Family:
+    """The family that Shimmy 1.8 takes for a model given with --model-path (src/openai_compat.rs)."""
+    lower = model.lower()
+    if "qwen" in lower or "chatglm" in lower:
+        return "chatml"
+    return "llama3" if "llama" in lower else "openchat"
+
+
 def render_chat(family: Family, messages: tuple[Message, ...]) -> str:
     """The prompt that Shimmy 1.8 makes of a conversation that ends with the user's message.
 

@@ -8,9 +8,10 @@ from typing import Any
 
 import httpx
 
+from shimmy_engine import wording
 from shimmy_engine.escapes import ByteUnescaper
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
-from shimmy_engine.lines import Line
+from shimmy_engine.plan import Plan
 from shimmy_engine.requests import Generation
 from shimmy_engine.sse import DONE, SseDecoder
 
@@ -36,13 +37,12 @@ class Ending:
 class Upstream:
     """Client of one Shimmy process."""
 
-    def __init__(self, base_url: str, line: Line, model: str, *, stall: float) -> None:
-        """`model` is the name that the process knows the model by; `stall` its longest silence in seconds."""
+    def __init__(self, base_url: str, plan: Plan, *, stall: float) -> None:
+        """`stall` is the process's longest silence in seconds."""
         timeout = httpx.Timeout(5.0, read=stall)
         self._client = httpx.AsyncClient(base_url=base_url, timeout=timeout, trust_env=False)
-        self._line = line
-        self._model = model
-        self._stall = stall
+        self._quirks = plan.release.quirks
+        self._model = plan.name
 
     async def aclose(self) -> None:
         """Close its connections."""
@@ -61,7 +61,7 @@ class Upstream:
         Raises:
             EngineFailedError: it gave none.
         """
-        answer = await self._json("/api/generate", self._line.probe(generation, model=self._model))
+        answer = await self._json("/api/generate", wording.probe(self._quirks, generation, model=self._model))
         return _integer(answer.get("usage"), "prompt_tokens")
 
     async def generate(self, generation: Generation, max_tokens: int) -> AsyncIterator[Piece | Ending]:
@@ -70,19 +70,29 @@ class Upstream:
         Raises:
             EngineFailedError: before or after any number of pieces.
         """
-        path, body = self._line.request(generation, model=self._model, max_tokens=max_tokens)
+        path, body = wording.request(self._quirks, generation, model=self._model, max_tokens=max_tokens)
         if not body["stream"]:
-            for event in _whole(await self._json(path, body)):
-                yield event
-            return
-        events = self._chat_events if generation.chat else self._raw_events
+            events = _whole(await self._json(path, body))
+        else:
+            events = self._chat_events(path, body) if generation.chat else self._raw_events(path, body)
         characters = ByteUnescaper()
-        async for event in events(path, body):
+        async for event in events:
             if isinstance(event, Piece):
                 yield Piece(characters.feed(event.text), event.tokens)
             else:
                 yield Piece(characters.flush(), tokens=0)
                 yield event
+
+    async def cancel(self) -> None:
+        """Ask the process to end what it generates, where it can; the stream then comes to its regular end.
+
+        Raises:
+            EngineFailedError: it does not answer.
+        """
+        try:
+            _check((await self._client.post("/cancel", timeout=5.0)).status_code, httpx.codes.NO_CONTENT)
+        except httpx.HTTPError as error:
+            raise EngineFailedError(f"no answer from the engine: {type(error).__name__}") from error
 
     async def _json(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
@@ -118,7 +128,7 @@ class Upstream:
                 raise EngineFailedError("the engine reported an error in its stream")
             for choice in event.get("choices", ()):
                 if choice.get("finish_reason"):
-                    ending = Ending(choice["finish_reason"] if self._line.counts_prompt else None)
+                    ending = Ending(choice["finish_reason"] if self._quirks.reports_usage else None)
                 elif (text := choice.get("delta", {}).get("content")) is not None:
                     yield Piece(text)
             if ending and event.get("usage"):
@@ -135,19 +145,20 @@ class Upstream:
         yield Ending()
 
 
-def _whole(answer: dict[str, Any]) -> tuple[Piece, Ending]:
+async def _whole(answer: dict[str, Any]) -> AsyncIterator[Piece | Ending]:
     usage = answer.get("usage")
     prompt, completion = _integer(usage, "prompt_tokens"), _integer(usage, "completion_tokens")
     text = answer.get("response")
     if not isinstance(text, str):
         raise EngineFailedError("the engine's answer has no text")
-    return Piece(text, completion), Ending(answer.get("finish_reason"), prompt, completion)
+    yield Piece(text, completion)
+    yield Ending(answer.get("finish_reason"), prompt, completion)
 
 
-def _check(status: int) -> None:
+def _check(status: int, wanted: int = httpx.codes.OK) -> None:
     if status >= 500:
         raise EngineFailedError(f"the engine answered with status {status}")
-    if status != 200:
+    if status != wanted:
         raise EngineRefusedError(f"the engine refused with status {status}")
 
 

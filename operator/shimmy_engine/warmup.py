@@ -3,7 +3,7 @@
 import asyncio
 
 from shimmy_engine.failures import EngineFailedError
-from shimmy_engine.lines import Line
+from shimmy_engine.quirks import Quirks
 from shimmy_engine.requests import Generation
 from shimmy_engine.upstream import Piece, Upstream
 
@@ -12,7 +12,7 @@ KNOWN_GOOD = Generation(messages=(("user", "Say hello."),), temperature=0.0)
 _TOKENS = 8
 
 
-async def warm_up(upstream: Upstream, line: Line, *, patience: float) -> None:
+async def warm_up(upstream: Upstream, quirks: Quirks, *, patience: float) -> None:
     """Load the model and generate a few tokens.
 
     Raises:
@@ -20,7 +20,7 @@ async def warm_up(upstream: Upstream, line: Line, *, patience: float) -> None:
     """
     try:
         async with asyncio.timeout(patience):
-            if line.counts_prompt and await upstream.count_prompt(KNOWN_GOOD) < 1:
+            if quirks.counts_prompt and await upstream.count_prompt(KNOWN_GOOD) < 1:
                 raise EngineFailedError("the engine counts no token in a prompt that has some")
             text = ""
             async for event in upstream.generate(KNOWN_GOOD, _TOKENS):

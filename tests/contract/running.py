@@ -90,7 +90,7 @@ def runner(program: Program, folder: Path, *options: str, ready: bool = True) ->
     token, log = folder / "token", folder / "log"
     token.write_text(TOKEN + "\n")
     command = [sys.executable, "-m", "shimmy_engine", "serve", "--model-name", "m", "--model-namespace", "ns"]
-    command += ["--model-file", str(program.model), "--line", program.line, "--shimmy-binary", str(program.binary)]
+    command += ["--model-file", str(program.model), "--shimmy-binary", str(program.binary)]
     command += ["--token-file", str(token), "--state", str(folder / "state"), "--host", "127.0.0.1", "--port", "0"]
     command += ["--pod", "m-0", "--accept-seconds", "0.3", "--grace-seconds", "3", *options]
     with log.open("wb") as output:
@@ -130,12 +130,12 @@ class OpenStream:
         self._client = httpx.Client(timeout=START, headers=running.client.headers, trust_env=False)
         request = self._client.build_request("POST", f"{running.url}/v1/chat/completions", json=body | {"stream": True})
         self._response = self._client.send(request, stream=True)
-        self._chunks = self._response.iter_raw()
-        self.start = next(self._chunks)
+        self.chunks = self._response.iter_raw()
+        self.start = next(self.chunks)
 
     def rest(self) -> bytes:
         """Everything up to the end."""
-        return b"".join(self._chunks)
+        return b"".join(self.chunks)
 
     def close(self) -> None:
         """Leave."""

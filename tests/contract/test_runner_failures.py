@@ -1,24 +1,34 @@
 """How the runner behaves when Shimmy fails, when clients leave and when the pod ends. Against the fake of each line."""
 
+import json
 import os
 import signal
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import httpx
+import psutil
 import pytest
-from tests.contract.running import OpenStream, Program, Runner, events, runner
+from tests.contract.running import FAKE, OpenStream, Program, Runner, events, runner
 
 from devkit.waiting import until
 
+LONG = {"model": "m", "messages": [{"role": "user", "content": "go on"}], "max_tokens": 900}
 SLOW = {"SHIMMY_FAKE_TOKENS_PER_SECOND": "50", "SHIMMY_FAKE_ANSWER_TOKENS": "1000"}
 WAIT = 15.0
 
 
 def slow(program: Program) -> Program:
     return replace(program, environment=SLOW)
+
+
+def upstream(program: Program, **environment: str) -> Program:
+    """The same line as the registry has it, which goes on after its client has left."""
+    return replace(program, environment=SLOW | {"SHIMMY_FAKE_BUILD": "upstream"} | environment)
 
 
 def wait_records(running: Runner, count: int) -> list[dict[str, Any]]:
@@ -132,21 +142,94 @@ def test_a_client_that_leaves_while_it_waits_costs_nothing(fake: Program, tmp_pa
         assert len(running.usage()) == 2
 
 
-def test_a_client_that_leaves_a_stream_is_accounted_for_in_full(fake: Program, tmp_path: Path) -> None:
+def test_a_client_that_leaves_a_stream_ends_the_generation_at_once(fake: Program, tmp_path: Path) -> None:
     with runner(slow(fake), tmp_path) as running:
+        OpenStream(running, max_tokens=900).close()
+        (record,) = wait_records(running, 1)
+        assert record["outcome"] == "cancelled"
+        assert 1 <= record["completionTokens"] < 100
+        assert running.chat("hello", max_tokens=1).status_code == 200
+        assert running.metric("shimmy_engine_restarts") == 0
+        assert running.metric('shimmy_engine_abandoned_total{way="cancelled"}') == 1
+
+
+def test_where_the_build_cannot_end_it_a_short_rest_is_waited_out(tmp_path: Path, toy: Path) -> None:
+    airframe = upstream(Program("airframe", FAKE, toy), SHIMMY_FAKE_START_SECONDS="3")
+    with runner(airframe, tmp_path) as running:
         OpenStream(running, max_tokens=30).close()
         (record,) = wait_records(running, 1)
         assert (record["outcome"], record["completionTokens"]) == ("cancelled", 30)
         assert running.metric("shimmy_engine_restarts") == 0
+        assert running.metric('shimmy_engine_abandoned_total{way="waited"}') == 1
 
 
-def test_an_abandoned_answer_holds_the_engine_for_a_bounded_time(fake: Program, tmp_path: Path) -> None:
-    with runner(slow(fake), tmp_path, "--abandon-seconds", "0.3") as running:
-        OpenStream(running, max_tokens=900).close()
+def test_where_the_build_cannot_end_it_a_long_rest_is_cut_by_a_restart(tmp_path: Path, toy: Path) -> None:
+    airframe = upstream(Program("airframe", FAKE, toy), SHIMMY_FAKE_TOKENS_PER_SECOND="5")
+    with runner(airframe, tmp_path, "--abandon-seconds", "60") as running:
+        with OpenStream(running, max_tokens=200) as stream:
+            next(stream.chunks)
+            next(stream.chunks)
         assert running.chat("hello", max_tokens=1).status_code == 200
         cancelled = running.usage()[0]
         assert cancelled["outcome"] == "cancelled"
-        assert 1 <= cancelled["completionTokens"] < 100
+        assert 2 <= cancelled["completionTokens"] < 100
+        assert running.metric('shimmy_engine_abandoned_total{way="restarted"}') == 1
+
+
+def test_an_abandoned_answer_holds_the_engine_for_a_bounded_time(fake: Program, tmp_path: Path) -> None:
+    slower = upstream(fake, SHIMMY_FAKE_TOKENS_PER_SECOND="5")
+    with runner(slower, tmp_path, "--abandon-seconds", "0.3") as running:
+        with pytest.raises(httpx.ReadTimeout):
+            running.client.post("/v1/chat/completions", json=LONG | {"max_tokens": 200}, timeout=0.5)
+        assert running.chat("hello", max_tokens=1).status_code == 200
+        assert running.usage()[0]["outcome"] == "cancelled"
+
+
+def test_a_request_whose_time_is_over_while_it_runs_is_ended(fake: Program, tmp_path: Path) -> None:
+    hurry = {"x-envoy-expected-rq-timeout-ms": "700"}
+    with runner(slow(fake), tmp_path) as running:
+        streamed = running.client.post("/v1/chat/completions", json=LONG | {"stream": True}, headers=hurry)
+        assert events(streamed.content)[-1]["error"]["code"] == "engine_timeout"
+        whole = running.client.post("/v1/chat/completions", json=LONG, headers=hurry)
+        assert (whole.status_code, whole.json()["error"]["code"]) == (504, "engine_timeout")
+        assert running.chat("hello", max_tokens=1).status_code == 200
+        assert [record["outcome"] for record in running.usage()] == ["failed", "failed", "completed"]
+        assert running.metric("shimmy_engine_restarts") == 0
+
+
+def test_a_request_whose_time_is_over_while_it_waits_leaves_the_queue(fake: Program, tmp_path: Path) -> None:
+    with runner(slow(fake), tmp_path) as running, OpenStream(running, max_tokens=900):
+        hurry = {"x-envoy-expected-rq-timeout-ms": "200"}
+        answer = running.client.post("/v1/chat/completions", json=LONG, headers=hurry)
+        assert (answer.status_code, answer.json()["error"]["code"]) == (504, "engine_timeout")
+        assert running.metric("shimmy_engine_requests_queued") == 0
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux ends children with their parent")
+def test_a_runner_that_is_killed_leaves_no_shimmy_behind(fake: Program, tmp_path: Path) -> None:
+    with runner(fake, tmp_path) as running:
+        pid = running.engine_pid()
+        running.process.kill()
+        until(lambda: not psutil.pid_exists(pid), "the end of Shimmy", seconds=WAIT)
+
+
+def test_an_orphan_of_an_earlier_runner_is_ended(fake: Program, tmp_path: Path) -> None:
+    state = tmp_path / "state"
+    state.mkdir()
+    with subprocess.Popen(["sleep", "60"]) as orphan:
+        created = psutil.Process(orphan.pid).create_time()
+        (state / "shimmy.pid").write_text(json.dumps({"pid": orphan.pid, "created": created}))
+        with runner(fake, tmp_path):
+            assert orphan.wait(WAIT) == -signal.SIGKILL
+
+
+def test_a_silence_in_the_middle_of_an_answer_makes_the_pod_unready(fake: Program, tmp_path: Path) -> None:
+    with runner(fake, tmp_path, "--quiet-seconds", "0.3") as running, ThreadPoolExecutor(1) as pool:
+        pool.submit(running.chat, "[[hang]]", stream=True)
+        until(lambda: "silent" in running.client.get("/readyz").text, "the end of readiness", seconds=WAIT)
+        assert running.client.get("/healthz").status_code == 200
+        running.terminate()
+        running.process.wait(WAIT)
 
 
 def test_a_stop_string_ends_the_answer_before_the_engine_does(fake: Program, tmp_path: Path) -> None:

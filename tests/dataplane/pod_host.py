@@ -46,7 +46,7 @@ def _runner(folder: Path, namespace: str) -> Iterator[None]:
     token, toy = folder / "token", toy_gguf.write(folder / "toy.gguf")
     token.write_text(TOKEN)
     command = ["nsenter", f"--net=/run/netns/{namespace}", sys.executable, "-m", "shimmy_engine", "serve"]
-    command += ["--model-name", "m", "--model-file", str(toy), "--line", "llama", "--shimmy-binary", str(FAKE)]
+    command += ["--model-name", "m", "--model-file", str(toy), "--shimmy-binary", str(FAKE)]
     command += ["--token-file", str(token), "--state", str(folder / "state"), "--port", str(PORT), "--queue", "64"]
     command += ["--accept-seconds", "0.1", "--grace-seconds", "1"]
     with (folder / "log").open("wb") as log:

@@ -75,7 +75,6 @@ def _build(image: Image, program: Path | None, built: Built) -> None:
                 "BASE_IMAGE": base,
                 "PACKAGES": " ".join(image.packages),
                 "COMPONENT": image.component,
-                **dict(image.arguments),
             },
             labels=_labels(image),
             log=log,

@@ -27,8 +27,6 @@ class Image:
     """Debian packages beyond Python that it needs at run time."""
     program: str = ""
     """Binary of `hack/binaries` that becomes /usr/local/bin/shimmy."""
-    arguments: tuple[tuple[str, str], ...] = ()
-    """Further build arguments."""
 
     @property
     def reference(self) -> str:
@@ -60,7 +58,6 @@ CATALOGUE: Final[dict[str, Image]] = {
             "Shimmy 1.8 on llama.cpp with its runner",
             ("libstdc++6", *_LLAMA_PACKAGES),
             "shimmy-llama",
-            (("LINE", "llama"),),
         ),
         Image(
             "shimmy-engine-airframe",
@@ -69,7 +66,6 @@ CATALOGUE: Final[dict[str, Image]] = {
             "Shimmy 2.6 on Vulkan with its runner",
             _AIRFRAME,
             "shimmy-airframe",
-            (("LINE", "airframe"),),
         ),
         Image(
             "shimmy-engine-airframe-software",
@@ -78,7 +74,6 @@ CATALOGUE: Final[dict[str, Image]] = {
             "Shimmy 2.6 with software Vulkan and its runner",
             (*_AIRFRAME, "mesa-vulkan-drivers"),
             "shimmy-airframe",
-            (("LINE", "airframe"),),
         ),
     )
 }

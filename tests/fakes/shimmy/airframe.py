@@ -1,4 +1,4 @@
-"""Shimmy 2.6's behaviour: one model, one lock, true counts, no cancellation, poisoned by a panic."""
+"""Shimmy 2.6's behaviour: one model, one lock, true counts, poisoned by a panic."""
 
 import asyncio
 import time
@@ -49,8 +49,8 @@ class Airframe:
         if tokens is None:
             connection.reply(Reply(502))
             return
-        message = {"role": "assistant", "content": "".join(plan.pieces)}
-        choice = {"index": 0, "message": message, "finish_reason": _reason(plan)}
+        message = {"role": "assistant", "content": "".join(plan.pieces[:tokens])}
+        choice = {"index": 0, "message": message, "finish_reason": _reason(plan, tokens)}
         head = {"id": f"chatcmpl-{uuid.uuid4().hex}", "object": "chat.completion", "created": int(time.time())}
         connection.reply(
             Reply.json(head | {"model": body["model"], "choices": [choice], "usage": usage(prompt, tokens)})
@@ -70,7 +70,8 @@ class Airframe:
         if tokens is None:
             connection.reply(_error(500, "generation_failed", "Generation failed", "prompt"))
             return
-        choice = {"finish_reason": _reason(plan), "index": 0, "logprobs": None, "text": "".join(plan.pieces)}
+        text = "".join(plan.pieces[:tokens])
+        choice = {"finish_reason": _reason(plan, tokens), "index": 0, "logprobs": None, "text": text}
         head = {"choices": [choice], "created": int(time.time()), "id": f"cmpl-{uuid.uuid4().hex}"}
         tail = {
             "model": body["model"],
@@ -94,7 +95,8 @@ class Airframe:
         if tokens is None:
             connection.reply(Reply(502))
         elif body.get("stream") is False:
-            answer = {"response": "".join(plan.pieces), "usage": usage(prompt, tokens), "finish_reason": _reason(plan)}
+            text = "".join(plan.pieces[:tokens])
+            answer = {"response": text, "usage": usage(prompt, tokens), "finish_reason": _reason(plan, tokens)}
             connection.reply(Reply.json(answer))
         else:
             stream = connection.stream()
@@ -105,19 +107,26 @@ class Airframe:
     async def _stream_chat(self, body: dict[str, Any], prompt: int, plan: Script, connection: Connection) -> None:
         events, stream = ChatEvents(body["model"]), connection.stream()
         await stream.send(events.chunk(role="assistant"))
+        tokens = 0
         try:
             async with self._lock:
+                self._pace.start()
                 for index, piece in enumerate(plan.pieces):
+                    if self._pace.cancelled:
+                        break
                     await self._pace.before(index, plan, connection)
                     await stream.send(events.chunk(content=piece))
-            await self._pace.before(len(plan.pieces), plan, connection)
+                    tokens += 1
+            if tokens == len(plan.pieces):
+                await self._pace.before(tokens, plan, connection)
+                tokens += plan.stops
         except FailedError:
             error = {"code": "generation_failed", "message": "Generation failed", "type": "server_error"}
             await stream.send(Reply.json({"error": error}).body.decode())
         else:
-            await stream.send(events.chunk(reason=_reason(plan)))
+            await stream.send(events.chunk(reason=_reason(plan, tokens)))
             if (body.get("stream_options") or {}).get("include_usage"):
-                await stream.send(events.usage(prompt, len(plan.pieces) + plan.stops))
+                await stream.send(events.usage(prompt, tokens))
         await stream.send("[DONE]")
         await stream.end()
 
@@ -135,11 +144,18 @@ class Airframe:
         """Tokens of a whole answer, the terminal one included; None where it failed."""
         try:
             async with self._lock:
+                self._pace.start()
                 for index in range(len(plan.pieces) + 1):
+                    if self._pace.cancelled:
+                        return index
                     await self._pace.before(index, plan, connection)
         except FailedError:
             return None
         return len(plan.pieces) + plan.stops
+
+    def cancel(self) -> None:
+        """What POST /cancel does."""
+        self._pace.cancelled = True
 
     def _plan(self, texts: list[str], body: dict[str, Any]) -> tuple[int, Script]:
         limit = body.get("max_tokens")
@@ -171,8 +187,9 @@ class Airframe:
         return None
 
 
-def _reason(plan: Script) -> str:
-    return "stop" if plan.stops else "length"
+def _reason(plan: Script, tokens: int) -> str:
+    """A cancelled answer ends as if the model had stopped."""
+    return "stop" if plan.stops or tokens < len(plan.pieces) else "length"
 
 
 def _error(status: int, code: str, message: str, param: str) -> Reply:

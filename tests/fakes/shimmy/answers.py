@@ -16,6 +16,7 @@ class Switches:
     """The fake's settings."""
 
     line: str = "llama"
+    build: str = "fleet"
     tokens_per_second: float = 0.0
     answer_tokens: int = 16
     load_seconds: float = 0.0
@@ -32,13 +33,19 @@ class Switches:
 
         return cls(
             line=value("LINE", "llama"),
+            build=value("BUILD", "fleet"),
             tokens_per_second=float(value("TOKENS_PER_SECOND", "0")),
             answer_tokens=int(value("ANSWER_TOKENS", "16")),
             load_seconds=float(value("LOAD_SECONDS", "0")),
             start_seconds=float(value("START_SECONDS", "0")),
-            budget=value("BUDGET", "0") == "1",
+            budget=value("BUDGET", "1" if value("BUILD", "fleet") == "upstream" else "0") == "1",
             fault=value("FAULT", ""),
         )
+
+    @property
+    def fleet(self) -> bool:
+        """Whether it behaves like our own build."""
+        return self.build == "fleet"
 
 
 @dataclass(frozen=True)

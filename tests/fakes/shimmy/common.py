@@ -72,6 +72,12 @@ class Pace:
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
+        self.cancelled = False
+        """Whether the generation that runs is to end after its current token."""
+
+    def start(self) -> None:
+        """A generation begins: what was cancelled before is none of its business."""
+        self.cancelled = False
 
     async def before(self, index: int, script: Script, connection: Connection) -> None:
         """Called before token `index`, and once after the last one.

@@ -3,6 +3,8 @@
 import asyncio
 import time
 import uuid
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from tests.fakes.shimmy.answers import Script, Switches, script
@@ -44,13 +46,7 @@ class Llama:
             return
         events, stream = ChatEvents(body["model"]), connection.stream()
         await stream.send(events.chunk(role="assistant"))
-        try:
-            for index, piece in enumerate(plan.pieces):
-                await self._pace.before(index, plan, connection)
-                await stream.send(events.chunk(content=piece))
-            await self._pace.before(len(plan.pieces), plan, connection)
-        except FailedError:
-            pass  # the real one ignores the result of its generation too
+        await self._pieces(plan, connection, lambda piece: stream.send(events.chunk(content=piece)))
         await stream.send(events.chunk(reason="stop"))
         await stream.send("[DONE]")
         await stream.end()
@@ -67,15 +63,30 @@ class Llama:
             connection.reply(Reply(502) if text is None else Reply.json({"response": text}))
             return
         stream = connection.stream()
-        try:
-            for index, piece in enumerate(plan.pieces):
-                await self._pace.before(index, plan, connection)
-                await stream.send(piece)
-            await self._pace.before(len(plan.pieces), plan, connection)
-        except FailedError:
-            pass
+        await self._pieces(plan, connection, stream.send)
         await stream.send("[DONE]")
         await stream.end()
+
+    def cancel(self) -> None:
+        """What POST /cancel does."""
+        self._pace.cancelled = True
+
+    async def _pieces(self, plan: Script, connection: Connection, send: Callable[[str], Awaitable[None]]) -> None:
+        """Generate and send; the registry's build sends everything at the end, and none tells of a failure."""
+        late: list[str] = []
+        self._pace.start()
+        with suppress(FailedError):
+            for index, piece in enumerate(plan.pieces):
+                if self._pace.cancelled:
+                    return
+                await self._pace.before(index, plan, connection)
+                if self._switches.fleet:
+                    await send(piece)
+                else:
+                    late.append(piece)
+            await self._pace.before(len(plan.pieces), plan, connection)
+        for piece in late:
+            await send(piece)
 
     async def _load(self) -> None:
         say("llama_model_loader: noise " + "." * 200)
@@ -88,8 +99,11 @@ class Llama:
         return Script((), stops=True, fault="fail") if self._poisoned else plan
 
     async def _collect(self, plan: Script, connection: Connection) -> str | None:
+        self._pace.start()
         try:
             for index in range(len(plan.pieces) + 1):
+                if self._pace.cancelled:
+                    return "".join(plan.pieces[:index])
                 await self._pace.before(index, plan, connection)
         except FailedError:
             return None

@@ -17,8 +17,9 @@ from tests.fakes.shimmy.wire import Connection, Reply, Request, handle
 class Fake:
     """One process's state."""
 
-    def __init__(self, engine: Llama | Airframe) -> None:
+    def __init__(self, engine: Llama | Airframe, *, fleet: bool) -> None:
         self._engine = engine
+        self._fleet = fleet
 
     async def serve(self, host: str, port: int) -> None:
         """Listen until the process ends."""
@@ -35,6 +36,10 @@ class Fake:
         if "origin" in request.headers and isinstance(engine, Airframe):
             error = {"message": "Browser origin is not allowed", "type": "permission_error"}
             connection.reply(Reply.json({"error": error}, 403))
+        elif request.path == "/cancel" and self._fleet:
+            if request.method == "POST":
+                engine.cancel()
+            connection.reply(Reply(204 if request.method == "POST" else 405))
         elif request.path in engine.routes:
             if request.method != "POST":
                 connection.reply(Reply(405))
@@ -75,7 +80,7 @@ def main() -> None:
     switches = Switches.from_environment()
     line = arguments.line or switches.line
     if arguments.version:
-        say(f"shimmy {'2.6.5' if line == 'airframe' else '1.8.1'}")
+        say(f"shimmy {'2.6.5' if line == 'airframe' else '1.8.1'}{'+fleet.1' if switches.fleet else ''}")
         return
     path = Path(arguments.model_path or "")
     if not path.is_file():
@@ -83,4 +88,4 @@ def main() -> None:
     time.sleep(switches.start_seconds)
     engine = (Airframe if line == "airframe" else Llama)(path.stem, switches)
     host, _, port = arguments.bind.rpartition(":")
-    asyncio.run(Fake(engine).serve(host, int(port)))
+    asyncio.run(Fake(engine, fleet=switches.fleet).serve(host, int(port)))

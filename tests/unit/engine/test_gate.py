@@ -1,9 +1,10 @@
 import asyncio
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 import pytest
 
-from shimmy_engine.gate import Gate, Occupancy, QueueFullError
+from shimmy_engine.gate import EvictedError, Gate, Occupancy, QueueFullError
 
 
 async def turn() -> None:
@@ -72,6 +73,51 @@ async def test_a_turn_that_comes_in_the_moment_of_leaving_goes_to_the_next() -> 
         await leaving
     await next_one
     assert gate.in_flight == 1
+
+
+async def test_what_the_runner_must_do_comes_first_whatever_the_bound() -> None:
+    gate, order = Gate(queue=1), list[str]()
+    await gate.enter()
+
+    async def visit(name: str, enter: Callable[[], Awaitable[None]]) -> None:
+        await enter()
+        order.append(name)
+        gate.leave()
+
+    waiting = asyncio.create_task(visit("request", gate.enter))
+    await turn()
+    first = asyncio.create_task(visit("runner", gate.enter_first))
+    await turn()
+    gate.leave()
+    await asyncio.gather(waiting, first)
+    assert order == ["runner", "request"]
+
+
+async def test_who_waits_for_something_else_is_sent_away() -> None:
+    gate = Gate(queue=8)
+    await gate.enter()
+    old, new = asyncio.create_task(gate.enter("old")), asyncio.create_task(gate.enter("new"))
+    await turn()
+    gate.evict(but="new")
+    with pytest.raises(EvictedError):
+        await old
+    assert gate.queued == 1
+    gate.leave()
+    await new
+
+
+async def test_the_advice_to_come_back_is_the_length_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("shimmy_engine.gate.time.monotonic", lambda: now)
+    gate = Gate(queue=0)
+    await gate.enter()
+    now += 9.5
+    gate.leave()
+    await gate.enter()
+    now += 2.0
+    with pytest.raises(QueueFullError) as full:
+        await gate.enter()
+    assert full.value.retry_after == 8
 
 
 async def test_idle_is_awaited() -> None:

@@ -48,7 +48,7 @@ def test_text_parts_are_joined() -> None:
     "changes",
     [
         {"n": 1, "logprobs": False, "tools": [], "response_format": {"type": "text"}, "presence_penalty": 0.0},
-        {"user": "someone", "seed": 7, "metadata": {"a": "b"}},
+        {"user": "someone", "metadata": {"a": "b"}},
         {"temperature": None, "max_tokens": None, "tools": None, "stop": None, "anything": None},
     ],
 )

@@ -27,8 +27,3 @@ def test_the_engine_understands_its_arguments(case: str) -> None:
     understood = group.commands[command]
     with understood.make_context(command, list(arguments), resilient_parsing=False) as context:
         assert context.params
-
-
-@pytest.fixture(autouse=True)
-def _line(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SHIMMY_LINE", "llama")  # the image says it

@@ -1,0 +1,28 @@
+import pytest
+
+from shimmy_engine.quirks import release_of
+from shimmy_engine.requests import Generation, RefusedError
+from shimmy_engine.suitability import refuse_unsuitable
+
+CHAT = (("user", "hi"),)
+
+
+@pytest.mark.parametrize(
+    ("version", "generation", "param"),
+    [
+        ("1.8.1", Generation(CHAT, temperature=0.7), "temperature"),
+        ("1.8.1", Generation(CHAT, top_p=0.5), "top_p"),
+        ("1.8.1", Generation(CHAT, seed=1), "seed"),
+        ("2.6.5", Generation(CHAT, seed=1), "seed"),
+        ("1.8.1+fleet.1", Generation((("user", "hi"), ("assistant", "yes"))), "messages"),
+    ],
+)
+def test_what_a_build_would_ignore_is_refused_by_name(version: str, generation: Generation, param: str) -> None:
+    with pytest.raises(RefusedError) as refused:
+        refuse_unsuitable(release_of(version).quirks, generation)
+    assert refused.value.error.param == param
+
+
+@pytest.mark.parametrize("version", ["1.8.1", "1.8.1+fleet.1", "2.6.5", "2.6.5+fleet.1"])
+def test_what_every_build_does_passes(version: str) -> None:
+    refuse_unsuitable(release_of(version).quirks, Generation(CHAT, temperature=0.0, top_p=1.0))
