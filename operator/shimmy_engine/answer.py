@@ -4,8 +4,8 @@ import asyncio
 import time
 from collections.abc import AsyncIterator
 
-from shimmy_engine.answers import Usage
 from shimmy_engine.failures import DeadlineError, EngineFailedError
+from shimmy_engine.results import Result, Usage
 from shimmy_engine.stops import StopFilter
 from shimmy_engine.upstream import Ending, Piece
 
@@ -23,6 +23,8 @@ class Answer:
         """Monotonic time of the first text, 0 before it."""
         self.last_text_at = 0.0
         """Monotonic time of the latest text, 0 before the first one."""
+        self._started_at = time.monotonic()
+        self._ended_at = 0.0
         self._prompt_tokens = prompt_tokens
         self._tokens = 0
         self._reason = ""
@@ -39,6 +41,19 @@ class Answer:
     def reason(self) -> str:
         """Why it ended, in OpenAI's words; empty while it goes on."""
         return self._reason
+
+    @property
+    def result(self) -> Result:
+        """What it has come to, once it is finished."""
+        first_at = self.first_text_at or self._ended_at
+        return Result(
+            reason=self._reason,
+            usage=self.usage,
+            stop=self._stops.matched,
+            queue_seconds=self.queue_seconds,
+            prompt_seconds=first_at - self._started_at,
+            text_seconds=self._ended_at - first_at,
+        )
 
     @property
     def pace(self) -> float | None:
@@ -59,8 +74,8 @@ class Answer:
         self.first_text_at = self.first_text_at or self.last_text_at
         if (text := self._stops.feed(event.text)) and not self._over:
             self._texts.put_nowait(text)
-        if self._stops.stopped:
-            self._reason = "stop"
+        if self._stops.matched is not None:
+            self._end("stop")
             self.abandoned.set()
             self.close()
 
@@ -106,6 +121,10 @@ class Answer:
             self._tokens = ending.completion_tokens
         if ending.prompt_tokens is not None:
             self._prompt_tokens = ending.prompt_tokens
-        self._reason = ending.reason or ("length" if self._tokens >= self.max_tokens else "stop")
+        self._end(ending.reason or ("length" if self._tokens >= self.max_tokens else "stop"))
         if (text := self._stops.flush()) and not self._over:
             self._texts.put_nowait(text)
+
+    def _end(self, reason: str) -> None:
+        self._reason = reason
+        self._ended_at = time.monotonic()

@@ -8,15 +8,23 @@ from starlette.types import Receive, Scope, Send
 
 from shimmy_api import headers
 from shimmy_api.errors import ApiError
-from shimmy_engine.answers import Usage
+from shimmy_engine.results import Usage
+from shimmy_engine.surfaces.openai import OPENAI
+from shimmy_engine.surfaces.shape import Surface
 
 Headers = dict[str, str]
 
 
-def refusal(error: ApiError) -> Response:
-    """The error as a response."""
+def refusal(error: ApiError, surface: Surface = OPENAI, request_id: str = "") -> Response:
+    """The error as a response of this API.
+
+    What is not implemented will not be so at the next try either; the clients of OpenAI and Anthropic, which repeat
+    every 5xx, take that from x-should-retry (`_should_retry` in their _base_client.py).
+    """
     extra = {"retry-after": str(error.retry_after)} if error.retry_after else {}
-    return Response(error.body(), error.status, extra, "application/json")
+    if error.status == 501:
+        extra["x-should-retry"] = "false"
+    return Response(surface.error(error, request_id), error.status, extra, "application/json")
 
 
 def usage_headers(usage: Usage) -> Headers:
@@ -48,7 +56,7 @@ class ClientWatch:
         self._task.cancel()
 
     async def _watch(self) -> None:
-        while (await self._receive())["type"] != "http.disconnect":
+        while not (await self._receive())["type"].endswith(".disconnect"):
             pass
         self.left = True
         self._callback()
@@ -64,12 +72,13 @@ class StreamedAnswer(Response):
         self,
         body: AsyncIterator[bytes],
         *,
+        media_type: str,
         headers: Headers,
         trailers: Callable[[], Headers],
         end: Callable[[], None],
     ) -> None:
         """`trailers` is asked once the body is complete; `end` is called in every case, last."""
-        super().__init__(None, 200, {"cache-control": "no-cache"} | headers, "text/event-stream")
+        super().__init__(None, 200, {"cache-control": "no-cache"} | headers, media_type)
         self._pieces = body
         self._trailers = trailers
         self._end = end
@@ -81,7 +90,8 @@ class StreamedAnswer(Response):
         try:
             await send({"type": "http.response.start", "status": 200, "headers": raw, "trailers": supported})
             async for piece in self._pieces:
-                await send({"type": "http.response.body", "body": piece, "more_body": True})
+                if piece:
+                    await send({"type": "http.response.body", "body": piece, "more_body": True})
             await send({"type": "http.response.body", "body": b"", "more_body": False})
             if supported:
                 await send({"type": "http.response.trailers", "headers": _raw(self._trailers().items())})

@@ -6,6 +6,7 @@ from pathlib import Path
 from shimmy_engine.adopted import AdoptedServer
 from shimmy_engine.control_tokens import Neutraliser
 from shimmy_engine.gguf_header import GgufError, read_header
+from shimmy_engine.model_card import ModelCard, describe
 from shimmy_engine.model_file import obstacle
 from shimmy_engine.plan import Plan, plan
 from shimmy_engine.process import ShimmyProcess
@@ -37,6 +38,7 @@ class Served:
     """A model and its engine."""
 
     settings: ModelSettings
+    card: ModelCard
     plan: Plan
     neutraliser: Neutraliser
     tokenizer: PromptTokenizer | None
@@ -65,6 +67,7 @@ def prepare(settings: ModelSettings, engine: Engine, limits: Limits) -> Served:
 
     return Served(
         settings=settings,
+        card=describe(settings.name, settings.file, header, context=chosen.context),
         plan=chosen,
         neutraliser=Neutraliser(header.metadata),
         tokenizer=None if quirks.counts_prompt else PromptTokenizer(header.metadata),

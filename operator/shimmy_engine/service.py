@@ -22,6 +22,7 @@ from shimmy_engine.failures import EngineFailedError, EngineRefusedError
 from shimmy_engine.gate import EvictedError, Gate, QueueFullError
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
+from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.served import Served
 from shimmy_engine.settings import Identity, Limits
@@ -92,6 +93,11 @@ class Service:
         self._running: Answer | None = None
 
     @property
+    def card(self) -> ModelCard:
+        """The model that is served now."""
+        return self.parts.slot.served.card
+
+    @property
     def problem(self) -> str:
         """Why no request should come here now; empty where one may."""
         supervisor, running = self.parts.slot.served.supervisor, self._running
@@ -116,6 +122,8 @@ class Service:
         deadline = arrival + min(caller.seconds or limits.deadline, limits.deadline)
         early = self.parts.slot.served
         prompt = await self._prepare(early, generation) if early.settings.name == caller.model else None
+        if prompt and prompt.tokens is not None:
+            _fit(early, limits, prompt.tokens, generation.max_tokens)  # what cannot fit need not wait
         await self._turn(caller.model, deadline)
         queue_seconds = time.monotonic() - arrival
         try:
@@ -198,9 +206,7 @@ class Service:
         if served.tokenizer is None:
             return Prompt(generation, None)
         text = render_chat(served.plan.family, generation.messages) if generation.chat else generation.prompt
-        tokens = await asyncio.to_thread(served.tokenizer.count, text)
-        _fit(served, self.parts.limits, tokens, generation.max_tokens)
-        return Prompt(generation, tokens)
+        return Prompt(generation, await asyncio.to_thread(served.tokenizer.count, text))
 
     async def _turn(self, model: str, deadline: float) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Decoder of server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html), data fields only.
+"""Server-sent events (https://html.spec.whatwg.org/multipage/server-sent-events.html): decoder of data, encoder.
 
 Lines end at LF alone: Shimmy ends them so, and the JSON inside may contain characters at which Python's `splitlines`
 and httpx's `aiter_lines` would break (U+2028, U+0085).
@@ -28,6 +28,13 @@ class SseDecoder:
                 self._data = []
 
 
-def encode_event(data: str) -> bytes:
-    """One event whose data has no line break."""
-    return f"data: {data}\n\n".encode()
+def encode_event(data: str, *, event: str = "") -> bytes:
+    """One event, of the named type where one is given, whose data has no line break."""
+    kind = f"event: {event}\n" if event else ""
+    return f"{kind}data: {data}\n\n".encode()
+
+
+def encode_text(text: str) -> bytes:
+    """One event whose data is any text. A carriage return arrives as a line feed: events cannot carry it."""
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+    return "".join(f"data: {line}\n" for line in lines).encode() + b"\n"

@@ -11,18 +11,18 @@ class StopFilter:
     def __init__(self, stops: tuple[str, ...]) -> None:
         self._stops = stops
         self._held = ""
-        self.stopped = False
-        """Whether a stop string was found; everything after it is dropped."""
+        self.matched: str | None = None
+        """The stop string that was found; everything after it is dropped."""
 
     def feed(self, text: str) -> str:
         """Text that may be shown now that `text` has come."""
-        if self.stopped:
+        if self.matched is not None:
             return ""
         self._held += text
-        found = [at for stop in self._stops if (at := self._held.find(stop)) >= 0]
+        found = [(at, stop) for stop in self._stops if (at := self._held.find(stop)) >= 0]
         if found:
-            self.stopped = True
-            return self._take(min(found), drop=True)
+            at, self.matched = min(found)
+            return self._take(at, drop=True)
         return self._take(len(self._held) - self._doubtful())
 
     def flush(self) -> str:

@@ -1,10 +1,11 @@
 """The programs that the contract tests run against: the fake in both lines, and the real Shimmy of each line."""
 
+from collections.abc import Iterator
 from ctypes.util import find_library
 from pathlib import Path
 
 import pytest
-from tests.contract.running import FAKE, Program
+from tests.contract.running import FAKE, Program, Runner, runner
 from tests.fakes.shimmy import toy_gguf
 
 from devkit import models, packages, shimmy_build
@@ -46,3 +47,10 @@ def program(request: pytest.FixtureRequest, toy: Path) -> Program:
     kind, _, line = request.param.partition("-")
     real: Program = request.getfixturevalue(f"real_{line}")
     return real if kind == "real" else Program(line, FAKE, toy)
+
+
+@pytest.fixture(scope="session")
+def served(program: Program, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Runner]:
+    """One runner per program for everything that only asks and leaves it as it was."""
+    with runner(program, tmp_path_factory.mktemp("served")) as started:
+        yield started

@@ -15,13 +15,13 @@ def test_what_is_shown_is_the_text_before_the_first_stop_string(stops: tuple[str
         assert not any(stop in shown for stop in stops)
     text = "".join(pieces)
     ends = [at + len(stop) for stop in stops if (at := text.find(stop)) >= 0]
-    assert filtered.stopped == bool(ends)
+    assert (filtered.matched is not None) == bool(ends)
     shown += filtered.flush()
     assert text.startswith(shown)
-    assert shown == text if not ends else any(text[len(shown) :].startswith(stop) for stop in stops)
+    assert shown == text if not ends else text[len(shown) :].startswith(filtered.matched or "?")
 
 
 def test_only_what_may_become_a_stop_string_is_held_back() -> None:
     filtered = StopFilter(("END",))
     assert [filtered.feed(piece) for piece in ("one", " E", "N", "x", "EN", "D two")] == ["one", " ", "", "ENx", "", ""]
-    assert filtered.stopped
+    assert filtered.matched == "END"

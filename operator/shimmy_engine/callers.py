@@ -1,0 +1,27 @@
+"""Who asks for what, as the headers of a request say."""
+
+import uuid
+from collections.abc import Mapping
+
+from shimmy_api import headers
+from shimmy_engine.service import Caller
+
+
+def request_id_of(given: Mapping[str, str]) -> str:
+    """The router's id of the request, or a new one."""
+    return given.get(headers.REQUEST_ID) or str(uuid.uuid4())
+
+
+def caller_of(given: Mapping[str, str], request_id: str, named: str | None) -> Caller:
+    """The caller of a request whose body names the model `named`; the router's word comes before that."""
+    return Caller(
+        request_id=request_id,
+        tenant=given.get(headers.TENANT, ""),
+        key_id=given.get(headers.KEY_ID, ""),
+        model=given.get(headers.MODEL) or named or "",
+        seconds=_seconds(given.get(headers.EXPECTED_TIMEOUT_MS, "")),
+    )
+
+
+def _seconds(milliseconds: str) -> float | None:
+    return int(milliseconds) / 1000 if milliseconds.isdecimal() and len(milliseconds) < 12 else None
