@@ -117,7 +117,7 @@ def test_going_on_from_its_own_answer(client: anthropic.Anthropic, whole: Messag
 
 
 def test_any_character(client: anthropic.Anthropic) -> None:
-    odd = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t end'
+    odd = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t and so on'
     assert ask(client, [{"role": "user", "content": odd}], max_tokens=2).usage.input_tokens > 10
 
 

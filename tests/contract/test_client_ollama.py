@@ -107,7 +107,7 @@ def test_seed_and_sampling(client: ollama.Client, whole: ollama.ChatResponse) ->
 
 
 def test_any_character(client: ollama.Client) -> None:
-    odd = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t end'
+    odd = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t and so on'
     answer = chat(client, [{"role": "user", "content": odd}], num_predict=2)
     assert (answer.prompt_eval_count or 0) > 10
 

@@ -11,7 +11,7 @@ from openai.types.chat import ChatCompletion
 from tests.contract.running import TOKEN, Runner
 
 QUESTION: Any = [{"role": "user", "content": "What is the capital of France?"}]
-ODD = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t end'
+ODD = 'Ünï 日本語 🎉👩‍👩‍👧 \u2028 \u0085 \\ " \t and so on'
 
 
 @pytest.fixture(scope="module")
