@@ -89,7 +89,7 @@ class Runner:
 
     def _named(self, request: HTTPConnection, response: Response, request_id: str) -> Response:
         """The response with the headers that every answer has."""
-        response.headers.update(self._common(request_id))
+        response.headers.update(self._common(request_id) | dict(response.headers))
         if name := surface_of(request.url.path, request.headers).request_id_header:
             response.headers[name] = request_id
         return response

@@ -81,7 +81,9 @@ class Exchange:
             if isinstance(error, EngineFailedError):
                 raise RefusedError(error.told) from error
             raise
-        response.headers[headers.QUEUE_SECONDS] = f"{answer.queue_seconds:.3f}"
+        # Another model may be served by the time that this is sent.
+        own = {headers.QUEUE_SECONDS: f"{answer.queue_seconds:.3f}", headers.MODEL: self._caller.model}
+        response.headers.update(own)
         return response
 
     async def _whole(self, answer: Answer, shape: Shape) -> Response:

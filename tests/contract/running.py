@@ -85,12 +85,20 @@ class Runner:
 
 @contextmanager
 def runner(program: Program, folder: Path, *options: str, ready: bool = True) -> Iterator[Runner]:
-    """A runner that is stopped at the end, whatever happens."""
+    """A runner that is stopped at the end, whatever happens. It serves the program's model as `m`."""
+    model = ("--model-name", "m", "--model-file", str(program.model))
+    with runner_of(program, folder, *model, *options, ready=ready) as running:
+        yield running
+
+
+@contextmanager
+def runner_of(program: Program, folder: Path, *options: str, ready: bool = True) -> Iterator[Runner]:
+    """The same for models that the options name."""
     folder.mkdir(parents=True, exist_ok=True)
     token, log = folder / "token", folder / "log"
     token.write_text(TOKEN + "\n")
-    command = [sys.executable, "-m", "shimmy_engine", "serve", "--model-name", "m", "--model-namespace", "ns"]
-    command += ["--model-file", str(program.model), "--shimmy-binary", str(program.binary)]
+    command = [sys.executable, "-m", "shimmy_engine", "serve", "--model-namespace", "ns"]
+    command += ["--shimmy-binary", str(program.binary)]
     command += ["--token-file", str(token), "--state", str(folder / "state"), "--host", "127.0.0.1", "--port", "0"]
     command += ["--pod", "m-0", "--accept-seconds", "0.3", "--grace-seconds", "3", *options]
     with log.open("wb") as output:
@@ -125,8 +133,8 @@ def _end(process: subprocess.Popen[bytes], log: Path) -> None:
 class OpenStream:
     """A streamed chat of which the first bytes have come."""
 
-    def __init__(self, running: Runner, *, max_tokens: int) -> None:
-        body = {"model": "m", "messages": [{"role": "user", "content": "go on"}], "max_tokens": max_tokens}
+    def __init__(self, running: Runner, *, max_tokens: int, model: str = "m") -> None:
+        body = {"model": model, "messages": [{"role": "user", "content": "go on"}], "max_tokens": max_tokens}
         self._client = httpx.Client(timeout=START, headers=running.client.headers, trust_env=False)
         request = self._client.build_request("POST", f"{running.url}/v1/chat/completions", json=body | {"stream": True})
         self._response = self._client.send(request, stream=True)

@@ -5,6 +5,7 @@ import asyncio
 import signal
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from tests.fakes.shimmy.airframe import Airframe
@@ -85,6 +86,8 @@ def main() -> None:
     path = Path(arguments.model_path or "")
     if not path.is_file():
         sys.exit(f"❌ Model file not found: {path}")
+    if path.resolve().name.startswith("garbage"):
+        switches = replace(switches, fault="garbage")
     time.sleep(switches.start_seconds)
     engine = (Airframe if line == "airframe" else Llama)(path.stem, switches)
     host, _, port = arguments.bind.rpartition(":")
