@@ -160,6 +160,13 @@ class OpenStream:
 @contextmanager
 def shimmy(program: Program, folder: Path) -> Iterator[httpx.Client]:
     """A bare Shimmy process, and a client of it."""
+    with shimmy_process(program, folder) as (client, _):
+        yield client
+
+
+@contextmanager
+def shimmy_process(program: Program, folder: Path) -> Iterator[tuple[httpx.Client, int]]:
+    """The same, with its process id."""
     folder.mkdir(parents=True, exist_ok=True)
     port = free_port()
     command = [str(program.binary), "serve", "--bind", f"127.0.0.1:{port}", "--model-path", str(program.model)]
@@ -169,7 +176,7 @@ def shimmy(program: Program, folder: Path) -> Iterator[httpx.Client]:
     with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=START, trust_env=False) as client:
         try:
             until(lambda: _listens(client), "shimmy", seconds=START)
-            yield client
+            yield client, process.pid
         finally:
             process.kill()
             process.wait()

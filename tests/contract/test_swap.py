@@ -63,16 +63,16 @@ def queued(at: Slot, count: int) -> bool:
     return at.running.metric("shimmy_engine_requests_queued") == count
 
 
-def test_after_a_swap_the_other_model_answers_and_the_first_is_refused(fake: Program, tmp_path: Path) -> None:
-    with slot(fake, tmp_path) as at:
-        assert at.chat("a").headers["x-shimmy-model"] == "a"
+def test_after_a_swap_the_other_model_answers_and_the_first_is_refused(program: Program, tmp_path: Path) -> None:
+    with slot(program, tmp_path) as at:
+        assert at.chat("a", max_tokens=4).headers["x-shimmy-model"] == "a"
         refused = at.chat("b")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_loaded")
         assert "'a'" in refused.json()["error"]["message"]
         told = at.load("b").json()
         assert (told["model"], told["previous"]) == ("b", "a")
         assert told["seconds"] > 0
-        assert at.chat("b").headers["x-shimmy-model"] == "b"
+        assert at.chat("b", max_tokens=4).headers["x-shimmy-model"] == "b"
         assert at.chat("a").json()["error"]["code"] == "model_not_loaded"
         assert [record["model"] for record in at.running.usage()] == ["a", "b"]
         assert at.running.metric('shimmy_engine_swaps_total{result="swapped"}') == 1

@@ -5,7 +5,7 @@ import time
 import uuid
 from typing import Any
 
-from tests.fakes.shimmy.answers import Script, Switches, count, script
+from tests.fakes.shimmy.answers import Script, Switches, count, draw, script
 from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, say, unknown_model, usage
 from tests.fakes.shimmy.wire import Connection, Reply, Request
 
@@ -161,7 +161,7 @@ class Airframe:
         limit = body.get("max_tokens")
         limit = DEFAULT_MAX_TOKENS if limit is None else limit
         tokens, distinct = count(texts)
-        plan = script("\n".join(texts), limit, self._switches)
+        plan = script("\n".join(texts), limit, self._switches, draw(body, self._switches))
         if limit == 0:
             plan = Script((), stops=False, fault="")
         elif self._switches.budget and len(plan.pieces) > (_ROUNDS - tokens - distinct) // 2:

@@ -1,9 +1,11 @@
 """What the fake model says, and which faults a request asks for. Pure."""
 
 import os
+import random
 import re
 import zlib
 from dataclasses import dataclass
+from typing import Any
 
 WORDS = ("alpha", "bravo", "charlie", "delta", "echo", "foxtrot", "golf", "hotel", "india", "juliett", "kilo", "lima")
 FAULT_AFTER = 3
@@ -58,8 +60,8 @@ class Script:
     fault: str
 
 
-def script(prompt: str, max_tokens: int, switches: Switches) -> Script:
-    """Decide answer and fault by the prompt alone."""
+def script(prompt: str, max_tokens: int, switches: Switches, drawn: int = 0) -> Script:
+    """Decide answer and fault by the prompt alone, and by what was drawn where the build draws."""
     commands = dict(_COMMAND.findall(prompt))
     faults = {"crash", "hang", "drop", "poison", "fail", "garbage"} & commands.keys()
     fault = next(iter(faults), switches.fault)
@@ -69,10 +71,25 @@ def script(prompt: str, max_tokens: int, switches: Switches) -> Script:
     elif "say" in commands:
         pieces = tuple(re.findall(r"\s*\S+", commands["say"]))
     else:
-        start = zlib.crc32(prompt.encode())
+        start = zlib.crc32(prompt.encode()) + drawn
         count = int(commands.get("tokens", switches.answer_tokens))
         pieces = tuple(f" {WORDS[(start + index) % len(WORDS)]}" for index in range(count))
     return Script(pieces[:max_tokens], len(pieces) < max_tokens, fault)
+
+
+def draw(body: dict[str, Any], switches: Switches) -> int:
+    """What decides between several answers to one prompt: nothing at temperature 0, else a seed.
+
+    1.8 as the registry has it knows no temperature, and 2.6 always draws with the same seed.
+    """
+    temperature = body.get("temperature")
+    if temperature == 0 or (switches.line == "llama" and not switches.fleet):
+        return 0
+    warmth = round(10 * (0.7 if temperature is None else temperature))
+    if not switches.fleet:
+        return warmth + 42
+    seed = body.get("seed")
+    return warmth + (random.getrandbits(32) if seed is None and switches.line == "llama" else seed or 42)
 
 
 def count(texts: list[str]) -> tuple[int, int]:

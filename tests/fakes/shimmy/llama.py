@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from typing import Any
 
-from tests.fakes.shimmy.answers import Script, Switches, script
+from tests.fakes.shimmy.answers import Script, Switches, draw, script
 from tests.fakes.shimmy.common import ChatEvents, FailedError, Pace, body_of, message_text, say, unknown_model, usage
 from tests.fakes.shimmy.wire import Connection, Reply, Request
 
@@ -94,7 +94,12 @@ class Llama:
 
     def _plan(self, prompt: str, body: dict[str, Any]) -> Script:
         limit = body.get("max_tokens")
-        plan = script(prompt, DEFAULT_MAX_TOKENS if limit is None else limit, self._switches)
+        plan = script(
+            prompt,
+            DEFAULT_MAX_TOKENS if limit is None else limit,
+            self._switches,
+            draw(body, self._switches),
+        )
         self._poisoned = self._poisoned or plan.fault == "poison"
         return Script((), stops=True, fault="fail") if self._poisoned else plan
 

@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -91,4 +92,6 @@ def main() -> None:
     time.sleep(switches.start_seconds)
     engine = (Airframe if line == "airframe" else Llama)(path.stem, switches)
     host, _, port = arguments.bind.rpartition(":")
+    if line == "airframe" and host != "127.0.0.1" and not os.environ.get("SHIMMY_API_KEY"):
+        sys.exit("❌ a bind off loopback needs SHIMMY_API_KEY")
     asyncio.run(Fake(engine, fleet=switches.fleet).serve(host, int(port)))
