@@ -8,7 +8,14 @@ from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
 from shimmy_api.fields import DnsSubdomain, ModelAlias, Quantity, Sha256, cel, list_set, validations
 
-_SOURCE = r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+|https?://[^\s/?#@]+/[^\s]+)$"
+_SOURCE = (
+    r"^(pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+"
+    r"|https?://[^\s/?#@]+/[^\s]+"
+    r"|s3://[a-z0-9][-a-z0-9.]{1,61}[a-z0-9]/[^\s?#]+(\?[^\s#]+)?"
+    r"|oci://[^\s/?#@]+/[a-z0-9._/-]+(:[A-Za-z0-9_][A-Za-z0-9._-]*|@sha256:[0-9a-f]{64})(\?file=[^\s/&#]+)?"
+    r"|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?(/[^\s]+)?)$"
+)
+"""The grammar of shimmy_api/sources.py, as far as the API server can check it."""
 
 
 class Gguf(ApiModel):
@@ -17,8 +24,29 @@ class Gguf(ApiModel):
     model_config = ConfigDict(
         json_schema_extra=validations(
             cel(
-                "!self.source.startsWith('http') || has(self.sha256)",
-                "sha256 is required for a file that is fetched over the network",
+                "has(self.sha256) || !(self.source.startsWith('http') || self.source.startsWith('s3://'))",
+                "sha256 is required for http://, https:// and s3://",
+            ),
+            cel(
+                "has(self.sha256) || !self.source.startsWith('oci://') || self.source.contains('@sha256:')",
+                "sha256 is required for an oci:// artifact that is named by a tag; @sha256:DIGEST needs none",
+            ),
+            cel(
+                "has(self.sha256) || !self.source.startsWith('hf://')"
+                " || self.source.matches('^hf://[^/@]+/[^/@]+@[0-9a-f]{40}/')",
+                "sha256 is required for an hf:// revision that can move; a commit of 40 digits needs none",
+            ),
+            cel(
+                "!self.source.startsWith('hf://') || self.source.matches('^hf://[^/]+/[^/]+/.*[.]gguf$')",
+                "an hf:// source must name a .gguf file: hf://ORG/NAME@REVISION/FILE.gguf",
+            ),
+            cel(
+                "!self.source.startsWith('s3://') || !self.source.matches('[?].*@')",
+                "credentials do not belong into the source; name a Secret in credentialsSecretName",
+            ),
+            cel(
+                "!has(self.credentialsSecretName) || !self.source.startsWith('pvc://')",
+                "credentialsSecretName is for sources that are fetched over the network",
             ),
             cel(
                 "!self.source.contains('/../') && !self.source.contains('/./') && !self.source.endsWith('/..')",
@@ -28,13 +56,21 @@ class Gguf(ApiModel):
     )
 
     source: Annotated[str, Field(max_length=2048, pattern=_SOURCE)]
-    """Where the file is: `pvc://CLAIM/PATH` names a file on a PersistentVolumeClaim of this namespace, which is
-    mounted read-only; `https://…` or `http://…` is fetched once onto a volume of the model's own.
+    """Where the file is. `pvc://CLAIM/PATH` names a file on a PersistentVolumeClaim of this namespace, which is
+    mounted read-only. The others are fetched once onto a volume of the model's own: `https://…` and `http://…`;
+    `s3://BUCKET/KEY?endpoint=URL&region=NAME`, where the options are for stores that the operator's settings do not
+    name; `oci://REGISTRY/REPOSITORY@sha256:DIGEST` or `…:TAG`, with `?file=NAME` where the artifact holds several
+    models; `hf://ORG/NAME@REVISION/FILE.gguf`.
 
     Credentials do not belong into the URL.
     """
     sha256: Sha256 | None = None
-    """Digest that the file must have, 64 lower-case hexadecimal digits."""
+    """Digest that the file must have, 64 lower-case hexadecimal digits. Required unless the file is on a volume or the
+    source itself names the content: an artifact's digest, a commit."""
+    credentials_secret_name: DnsSubdomain | None = None
+    """Secret in this namespace that only the fetch Job mounts. Its entries, as the source needs them: `token`;
+    `username` and `password`; `access-key-id`, `secret-access-key` and `session-token`; `config.json` or
+    `.dockerconfigjson`."""
 
 
 class Backend(ApiModel):

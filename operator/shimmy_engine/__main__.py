@@ -2,18 +2,22 @@
 
 import asyncio
 import logging
+import re
 from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Final
+from typing import Annotated, Any, Final
 
 import typer
 
 from shimmy_api import names
 from shimmy_engine.catalogue import CatalogueError, read_catalogue
-from shimmy_engine.fetching import MAX_BYTES, fetch_file
+from shimmy_engine.fetch.file import fetch_file
+from shimmy_engine.fetch.folder import fetch_folder
+from shimmy_engine.fetch.options import FetchOptions
+from shimmy_engine.fetch.transfer import CONNECTIONS, MAX_BYTES, Bounds
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.memory import container_memory
-from shimmy_engine.model_file import ModelFile, check_file
+from shimmy_engine.model_file import check_file
 from shimmy_engine.quirks import UnknownShimmyError
 from shimmy_engine.report import TERMINATION_LOG, refusal_of, write_report
 from shimmy_engine.server import ServerSettings, run
@@ -22,6 +26,9 @@ from shimmy_engine.templates import Family
 
 TOKEN: Final = Path("/var/run/shimmy/engine-token/token")
 """Where the operator mounts the tenant's engine token."""
+
+_PASSING: Final = frozenset({"SourceUnreachable", "CredentialsMissing"})
+"""Refusals that pass when somebody else does something, such as making the Secret."""
 
 app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_enable=False, help=__doc__)
 
@@ -141,28 +148,51 @@ def check(
     report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
 ) -> None:
     """Check a model's file: whole, the right one, and something that an engine can serve."""
-    _report(report, lambda: check_file(file, sha256))
+    _report(report, lambda: check_file(file, sha256).as_report())
 
 
 @app.command()
 def fetch(
-    url: Annotated[str, typer.Argument(help="http:// or https:// address of the GGUF file.")],
-    destination: Annotated[Path, typer.Argument(help="Where it goes.")],
+    source: Annotated[str, typer.Argument(help="A path, or file://, http(s)://, s3://, oci:// or hf://.")],
+    destination: Annotated[Path, typer.Argument(help="Where it goes; a folder for hf://ORG/NAME[@REVISION].")],
     *,
-    sha256: Annotated[str, typer.Option(help="Digest that it must have.")],
-    max_bytes: Annotated[int, typer.Option(min=1, help="Largest file to fetch.")] = MAX_BYTES,
+    sha256: Annotated[
+        str | None, typer.Option(help="Digest that it must have. Required unless the source itself names the content.")
+    ] = None,
+    credentials: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with token, or username and password, or access-key-id and secret-access-key, or config.json."
+        ),
+    ] = None,
+    ca_file: Annotated[
+        Path | None, typer.Option(help="PEM file of authorities to trust beside the usual ones.")
+    ] = None,
+    offline: Annotated[
+        bool, typer.Option("--offline", envvar="HF_HUB_OFFLINE", help="Say what is missing; touch no network.")
+    ] = False,
+    connections: Annotated[int, typer.Option(min=1, max=32, help="Ranges to fetch at once.")] = CONNECTIONS,
+    max_bytes: Annotated[int, typer.Option(min=1, help="Most bytes to fetch.")] = MAX_BYTES,
     report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
 ) -> None:
-    """Fetch a model's file: whole and right, or not at all."""
-    _report(report, lambda: fetch_file(url, destination, sha256, max_bytes=max_bytes))
-
-
-def _report(path: Path, work: Callable[[], ModelFile]) -> None:
+    """Fetch a model's file, or a repository of Hugging Face: whole and right, or not at all."""
+    options = FetchOptions(Bounds(max_bytes, connections), credentials, ca_file, offline)
+    is_folder = re.fullmatch(r"hf://[^/]+/[^/]+", source)
     try:
-        write_report(path, work().as_report())
+        if is_folder and sha256 is None:
+            _report(report, lambda: fetch_folder(source, destination, options).as_report())
+        else:
+            _report(report, lambda: fetch_file(source, destination, sha256, options).as_report())
+    except ValueError as error:
+        raise typer.BadParameter(str(error)) from error
+
+
+def _report(path: Path, work: Callable[[], dict[str, Any]]) -> None:
+    try:
+        write_report(path, work())
     except GgufError as error:
         write_report(path, refusal_of(error))
-        code = names.FETCH_UNREACHABLE if error.reason == "SourceUnreachable" else names.FETCH_REFUSED
+        code = names.FETCH_UNREACHABLE if error.reason in _PASSING else names.FETCH_REFUSED
         raise typer.Exit(code) from error
 
 

@@ -1,6 +1,5 @@
 """Checks a model's file: whole, the right one, and something that an engine can serve."""
 
-import hashlib
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,12 +7,11 @@ from typing import Any, Final
 
 from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
+from shimmy_engine.checksums import Checksum, compare, sha256_of
 from shimmy_engine.gguf_header import GgufError, GgufHeader, read_header
-from shimmy_engine.progress import Progress
 from shimmy_engine.quirks import LineName
 from shimmy_engine.tokenizer import PromptTokenizer
 
-_CHUNK: Final = 1 << 20
 _LAYERS: Final = frozenset({"F32", "F16", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"})
 _HEAD: Final = frozenset({"F32", "Q4_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"})
 """Types of weights that Airframe 0.4.4 computes with. Others it notices only at the first request, in a panic."""
@@ -55,7 +53,7 @@ def check_file(path: Path, sha256: str | None) -> ModelFile:
     header = read_header(path)
     check_size(header, path.stat().st_size)
     check_servable(header)
-    found = _digest(path)
+    found = sha256_of(path)
     check_digest(found, sha256)
     return ModelFile(found, path.stat().st_size, header)
 
@@ -67,8 +65,8 @@ def check_digest(found: str, wanted: str | None) -> None:
         GgufError: ChecksumMismatch.
 
     """
-    if wanted and found != wanted.lower():
-        raise GgufError("ChecksumMismatch", f"the file's SHA-256 is {found}, not {wanted}")
+    if wanted:
+        compare(Checksum("sha256", wanted.lower()), Checksum("sha256", found))
 
 
 def check_size(header: GgufHeader, size: int) -> None:
@@ -156,13 +154,3 @@ def _type_name(kind: int) -> str:
         return GGMLQuantizationType(kind).name
     except ValueError:
         return f"type {kind}"
-
-
-def _digest(path: Path) -> str:
-    digest = hashlib.sha256()
-    progress = Progress("checked", path.stat().st_size)
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-            progress.add(len(chunk))
-    return digest.hexdigest()

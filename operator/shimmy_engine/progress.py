@@ -6,25 +6,41 @@ from typing import Final
 
 log = logging.getLogger(__name__)
 
+_FIRST: Final = 2.0
+"""Seconds until the first line: what is done sooner says nothing."""
 _EVERY: Final = 5.0
 """Seconds between two lines."""
 
 
 class Progress:
-    """Counts bytes and logs every few seconds."""
+    """Counts bytes and logs every few seconds how many there are, how fast they come and when the last one will."""
 
-    def __init__(self, verb: str, total: int | None) -> None:
-        """`total` is None where nobody knows it."""
-        self.done = 0
+    def __init__(self, verb: str, total: int | None, done: int = 0) -> None:
+        """`total` is None where nobody knows it; `done` bytes were there before."""
+        self.done = done
         self._verb = verb
         self._total = total
-        self._next = time.monotonic() + _EVERY
+        self._before = done
+        self._start = time.monotonic()
+        self._next = self._start + _FIRST
 
     def add(self, size: int) -> None:
         """`size` bytes more are done."""
-        self.done += size
-        if time.monotonic() < self._next:
-            return
-        self._next = time.monotonic() + _EVERY
-        share = f" of {self._total / 1e6:.0f} MB ({self.done / self._total:.0%})" if self._total else " MB"
-        log.info("%s %.0f%s", self._verb, self.done / 1e6, share)
+        self.reach(self.done + size)
+
+    def reach(self, done: int) -> None:
+        """`done` bytes are done by now."""
+        self.done = done
+        now = time.monotonic()
+        if now >= self._next:
+            self._next = now + _EVERY
+            log.info("%s", self._line(now - self._start))
+
+    def _line(self, seconds: float) -> str:
+        rate = (self.done - self._before) / seconds
+        speed = f"{rate / 1e6:.1f} MB/s"
+        if not self._total:
+            return f"{self._verb} {self.done / 1e6:.0f} MB, {speed}"
+        left = f", about {(self._total - self.done) / rate:.0f} s left" if rate > 0 else ""
+        share = f"{self.done / 1e6:.0f} of {self._total / 1e6:.0f} MB ({self.done / self._total:.0%})"
+        return f"{self._verb} {share}, {speed}{left}"

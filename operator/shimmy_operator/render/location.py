@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from shimmy_api import names
 from shimmy_api.model import ShimmyModelSpec
-from shimmy_api.sources import HttpSource, VolumeSource, parse_source
+from shimmy_api.sources import HubSource, VolumeSource, parse_source
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,14 +24,20 @@ def locate(model: str, spec: ShimmyModelSpec) -> Location:
     Raises:
         ValueError: the source cannot be used; the message says why.
     """
-    match parse_source(spec.backend.gguf.source):
-        case VolumeSource(claim_name, path):
-            return Location(claim_name, path, None)
-        case HttpSource(url, file_name):
-            return Location(names.model_volume(model), file_name, url)
+    url = spec.backend.gguf.source
+    source = parse_source(url)
+    if isinstance(source, VolumeSource):
+        return Location(source.claim_name, source.path, None)
+    if not source.file_name.endswith(".gguf") and isinstance(source, HubSource):
+        raise ValueError(f"{url!r} names no .gguf file")
+    return Location(names.model_volume(model), source.file_name, url)
 
 
 def spec_digest(spec: ShimmyModelSpec) -> str:
     """Digest of what decides about the file: a check of another digest says nothing about this spec."""
-    text = json.dumps({"source": spec.backend.gguf.source, "sha256": spec.backend.gguf.sha256}, sort_keys=True)
+    gguf = spec.backend.gguf
+    decisive = {"source": gguf.source, "sha256": gguf.sha256}
+    if gguf.credentials_secret_name is not None:
+        decisive["credentials"] = gguf.credentials_secret_name  # another Secret is worth another try
+    text = json.dumps(decisive, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
