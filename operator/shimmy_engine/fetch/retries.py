@@ -20,6 +20,7 @@ _IN_A_ROW: Final = 5
 _IN_ALL: Final = 50
 _FIRST_WAIT: Final = 0.5
 _LONGEST_WAIT: Final = 30.0
+_LONGEST_REASON: Final = 300
 
 
 class PassingError(Exception):
@@ -41,7 +42,8 @@ def check_status(response: httpx.Response, place: str, *allowed: int) -> None:
     status = response.status_code
     if status in allowed:
         return
-    text = f"{place} answered with status {status}"
+    said = response.headers.get("x-error-message", "")  # huggingface_hub, utils/_http.py: hf_raise_for_status
+    text = f"{place} answered with status {status}" + (f": {said[:_LONGEST_REASON]}" if said else "")
     if status in _PASSING:
         raise PassingError(text, _asked_wait(response))
     if status in _DENIED:

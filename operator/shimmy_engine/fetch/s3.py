@@ -7,7 +7,7 @@ ranges, with proxies, certificate authorities and retries as everywhere.
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import httpx
 import obstore
@@ -18,6 +18,9 @@ from shimmy_api.sources import S3Source
 from shimmy_engine.fetch.credentials import Credentials
 from shimmy_engine.fetch.remote import Remote
 from shimmy_engine.gguf_header import GgufError
+
+if TYPE_CHECKING:
+    from obstore.store import S3Config  # exists for type checkers only
 
 _REGION: Final = "us-east-1"
 _VALID: Final = timedelta(hours=1)
@@ -34,38 +37,32 @@ def find_in_s3(source: S3Source, credentials: Credentials, environment: Mapping[
         GgufError: CredentialsMissing, or SourceUnreachable where no address can be made.
     """
     key = credentials.for_s3()
-    profile = credentials.aws_profile("AWS_CONFIG_FILE", "config")
-    region = (
-        source.region
-        or environment.get("AWS_REGION")
-        or environment.get("AWS_DEFAULT_REGION")
-        or profile.get("region")
-        or _REGION
-    )
-    endpoint = (
-        source.endpoint
-        or environment.get("AWS_ENDPOINT_URL_S3")
-        or environment.get("AWS_ENDPOINT_URL")
-        or profile.get("endpoint_url")
-        or f"https://s3.{region}.amazonaws.com"
-    ).rstrip("/")
+    endpoint, region = _where(source, environment, credentials.aws_profile("AWS_CONFIG_FILE", "config"))
     place = f"s3://{source.bucket}/{source.key} at {endpoint}"
     if key is None:
-        url = str(
-            httpx.URL(endpoint).copy_with(path=f"{httpx.URL(endpoint).path.rstrip('/')}/{source.bucket}/{source.key}")
-        )
+        base = httpx.URL(endpoint)
+        url = str(base.copy_with(path=f"{base.path.rstrip('/')}/{source.bucket}/{source.key}"))
         return Remote(place, lambda: url)
+    config: S3Config = {
+        "endpoint": endpoint,
+        "region": region,
+        "access_key_id": key.key_id,
+        "secret_access_key": key.secret,
+    }
+    if key.session_token:
+        config["session_token"] = key.session_token
     try:
-        store = S3Store(
-            source.bucket,
-            endpoint=endpoint,
-            region=region,
-            access_key_id=key.key_id,
-            secret_access_key=key.secret,
-            session_token=key.session_token,
-            client_options={"allow_http": True},
-        )
+        store = S3Store(source.bucket, config=config, client_options={"allow_http": True})
         obstore.sign(store, "GET", source.key, _VALID)
     except (BaseError, ValueError) as error:
         raise GgufError("SourceUnreachable", f"{place} makes no address: {type(error).__name__}") from error
     return Remote(place, lambda: obstore.sign(store, "GET", source.key, _VALID))
+
+
+def _where(source: S3Source, environment: Mapping[str, str], profile: Mapping[str, str]) -> tuple[str, str]:
+    """Endpoint and region."""
+    regions = (source.region, environment.get("AWS_REGION"), environment.get("AWS_DEFAULT_REGION"))
+    region = next(filter(None, (*regions, profile.get("region"))), _REGION)
+    endpoints = (source.endpoint, environment.get("AWS_ENDPOINT_URL_S3"), environment.get("AWS_ENDPOINT_URL"))
+    aws = f"https://s3.{region}.amazonaws.com"
+    return next(filter(None, (*endpoints, profile.get("endpoint_url"))), aws).rstrip("/"), region
