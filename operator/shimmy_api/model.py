@@ -49,6 +49,11 @@ class Gguf(ApiModel):
                 "credentialsSecretName is for sources that are fetched over the network",
             ),
             cel(
+                # Whoever may write models could otherwise have the engines' token sent to a server of their own.
+                "!has(self.credentialsSecretName) || !self.credentialsSecretName.startsWith('shimmy-')",
+                "credentialsSecretName must not name a Secret of the operator's own: shimmy-…",
+            ),
+            cel(
                 "!self.source.contains('/../') && !self.source.contains('/./') && !self.source.endsWith('/..')",
                 "source must not contain the path elements . and ..",
             ),

@@ -31,6 +31,9 @@ LABEL_KEYS: Final = f"{GROUP}/keys"
 LABEL_ROUTER: Final = f"{GROUP}/router"
 """On the router's pods, value "true": what the engines' NetworkPolicy lets in."""
 
+FETCH_AUTHORITIES: Final = "shimmy-fetch-authorities"
+"""ConfigMap in a tenant's namespace that holds under data["ca.crt"] what its fetch Jobs trust beside the usual ones."""
+
 FETCH_REFUSED: Final = 1
 """Exit code of a fetch or check that found the file wrong: trying again finds the same."""
 FETCH_UNREACHABLE: Final = 75

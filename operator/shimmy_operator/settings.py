@@ -1,15 +1,20 @@
 """The operator's settings: flags, each with an environment variable of the same name."""
 
 import argparse
+import contextlib
 import os
+import ssl
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_network
+from pathlib import Path
+from urllib.parse import urlsplit
 
-from shimmy_operator.render.context import AllowedEgress, Context
+from shimmy_operator.render.context import AllowedEgress, Context, FetchNetwork
 
 _REGISTRY = "shimmy.dev"
 _VERSION = "0.1.0"
+_HTTP = 80
 _HTTPS = 443
 
 
@@ -39,7 +44,17 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         llama_image=given.engine_image_llama,
         airframe_image=given.engine_image_airframe,
         image_pull_policy=given.engine_image_pull_policy,
-        fetch_egress=given.fetch_egress,
+        fetch_egress=(*given.fetch_egress, *_proxy_egress(given.fetch_http_proxy, given.fetch_https_proxy)),
+        fetch_network=FetchNetwork(
+            http_proxy=given.fetch_http_proxy or None,
+            https_proxy=given.fetch_https_proxy or None,
+            no_proxy=given.fetch_no_proxy or None,
+            ca_bundle=given.fetch_ca_file,
+            offline=given.fetch_offline,
+            hub_endpoint=given.fetch_hub_endpoint or None,
+            s3_endpoint=given.fetch_s3_endpoint or None,
+            s3_region=given.fetch_s3_region or None,
+        ),
         api_server_addresses=tuple(ip_address(address) for address in [*api_server, *given.api_server_addresses]),
     )
     return Settings(
@@ -71,6 +86,44 @@ def _block(word: str) -> AllowedEgress:
     return AllowedEgress(ip_network(cidr, strict=False), numbers)
 
 
+def _proxy_egress(*proxies: str) -> tuple[AllowedEgress, ...]:
+    """A proxy that is named by its address is open to fetch Jobs; a name cannot be put into a NetworkPolicy."""
+    found: dict[AllowedEgress, None] = {}
+    for proxy in filter(None, proxies):
+        split = urlsplit(proxy)
+        with contextlib.suppress(ValueError):
+            port = split.port or (_HTTPS if split.scheme == "https" else _HTTP)
+            found[AllowedEgress(ip_network(ip_address(split.hostname or "")), (port,))] = None
+    return tuple(found)
+
+
+def _web_address(text: str) -> str:
+    """An http:// or https:// URL of a host, or nothing."""
+    split = urlsplit(text)
+    if text and (split.scheme not in ("http", "https") or not split.hostname):
+        raise argparse.ArgumentTypeError(f"{text} is not http://HOST or https://HOST")
+    if split.username is not None or split.password is not None:
+        raise argparse.ArgumentTypeError("a URL with credentials would be readable in every Job")
+    return text
+
+
+def _authorities(path: str) -> str | None:
+    """Certificates in a PEM file, or nothing."""
+    if not path:
+        return None
+    try:
+        ssl.create_default_context(cafile=path)
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:  # ssl.SSLError is an OSError
+        raise argparse.ArgumentTypeError(f"{path} holds no PEM certificates: {error}") from error
+
+
+def _flag(text: str) -> bool:
+    if text not in ("true", "false"):
+        raise argparse.ArgumentTypeError(f"{text} is neither true nor false")
+    return text == "true"
+
+
 def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="shimmy-operator",
@@ -97,6 +150,14 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     )
     add("--engine-image-pull-policy", "IfNotPresent", "imagePullPolicy of those images")
     add("--fetch-egress", "", "what all tenants' fetch Jobs may reach: 'CIDR[=PORT,PORT] …'", parse_egress)
+    add("--fetch-http-proxy", "", "proxy of fetch Jobs for http://", _web_address)
+    add("--fetch-https-proxy", "", "proxy of fetch Jobs for https://", _web_address)
+    add("--fetch-no-proxy", "", "hosts that fetch Jobs reach without a proxy, separated by commas")
+    add("--fetch-ca-file", "", "PEM file of authorities that fetch Jobs trust beside the usual ones", _authorities)
+    add("--fetch-offline", "false", "true: fetch Jobs say what is missing and reach nothing", _flag)
+    add("--fetch-hub-endpoint", "", "mirror of Hugging Face for hf:// sources", _web_address)
+    add("--fetch-s3-endpoint", "", "store of s3:// sources that name none; AWS if absent", _web_address)
+    add("--fetch-s3-region", "", "region of s3:// sources that name none")
     add("--api-server-addresses", "", "more addresses that fetch Jobs never reach, separated by spaces", str.split)
     add("--resync-seconds", "600", "time between two looks at every object", float)
     add("--kubeconfig", None, "cluster to manage; the one that the operator runs in if absent")

@@ -1,8 +1,14 @@
 """Operator and router as installed."""
 
-from tests.helm.charts import NAMESPACE, Helm, Manifest, containers, find
+import json
+from pathlib import Path
 
+import pytest
+from tests.helm.charts import NAMESPACE, Helm, HelmRefusedError, Manifest, containers, find
+
+from devkit.pki import Authority
 from shimmy_api import names
+from shimmy_operator.render.context import FetchNetwork
 from shimmy_operator.settings import parse_settings
 
 
@@ -25,6 +31,47 @@ def test_the_operator_understands_its_arguments(helm: Helm) -> None:
     ]
     assert settings.resync_seconds == 30
     assert _ports(container) == {"metrics": settings.metrics_port, "health": settings.health_port}
+
+
+def test_the_operator_is_told_how_jobs_fetch(helm: Helm, tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "private").files.certificate.read_text()
+    manifests = helm.render(
+        'fetch.proxy={"https":"http://192.0.2.7:3128","noProxy":"minio.example"}',
+        'fetch.s3={"endpoint":"https://minio.example:9000","region":"eu-west-7"}',
+        'fetch.huggingFaceEndpoint="https://hub.example"',
+        "fetch.offline=true",
+        f"fetch.caBundle={json.dumps(authority)}",
+    )
+    pod = find(manifests, "Deployment", "shimmy-operator")["spec"]["template"]["spec"]
+    (mount,) = pod["containers"][0]["volumeMounts"]
+    (volume,) = pod["volumes"]
+    (tmp_path / "ca.crt").write_text(find(manifests, "ConfigMap", volume["configMap"]["name"])["data"]["ca.crt"])
+    arguments = [part.replace(mount["mountPath"], str(tmp_path)) for part in pod["containers"][0]["args"]]
+    assert parse_settings(arguments, {}).context.fetch_network == FetchNetwork(
+        https_proxy="http://192.0.2.7:3128",
+        no_proxy="minio.example",
+        ca_bundle=authority,
+        offline=True,
+        hub_endpoint="https://hub.example",
+        s3_endpoint="https://minio.example:9000",
+        s3_region="eu-west-7",
+    )
+
+
+def test_other_authorities_restart_the_operator(helm: Helm, tmp_path: Path) -> None:
+    def annotations(name: str) -> Manifest:
+        authority = json.dumps(Authority(tmp_path, name).files.certificate.read_text())
+        deployment = find(helm.render(f"fetch.caBundle={authority}"), "Deployment", "shimmy-operator")
+        found: Manifest = deployment["spec"]["template"]["metadata"]["annotations"]
+        return found
+
+    assert annotations("one") == annotations("one")
+    assert annotations("one") != annotations("other")
+
+
+def test_credentials_in_a_proxys_url_are_refused(helm: Helm) -> None:
+    with pytest.raises(HelmRefusedError):
+        helm.render('fetch.proxy.https="http://user:secret@proxy.example"')
 
 
 def test_the_endpoint_in_status_is_the_routers_service(helm: Helm) -> None:

@@ -11,7 +11,7 @@ import httpx
 from shimmy_engine.fetch.retries import PassingError, Retries, check_status, network_error
 from shimmy_engine.gguf_header import GgufError
 
-_TIMEOUT: Final = httpx.Timeout(30.0, read=60.0)
+_TIMEOUT: Final = httpx.Timeout(30.0, connect=10.0, read=60.0)
 """Seconds for a connection, and of silence."""
 _REDIRECTS: Final = 5
 

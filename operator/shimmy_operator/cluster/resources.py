@@ -47,6 +47,7 @@ _BUILT_IN: Final = (
     Resource("v1", "ResourceQuota", "resourcequotas", namespaced=True),
     Resource("v1", "ServiceAccount", "serviceaccounts", namespaced=True),
     Resource("v1", "Secret", "secrets", namespaced=True),
+    Resource("v1", "ConfigMap", "configmaps", namespaced=True),
     Resource("v1", "PersistentVolumeClaim", "persistentvolumeclaims", namespaced=True),
     Resource("v1", "Pod", "pods", namespaced=True),
     Resource("v1", "Service", "services", namespaced=True),

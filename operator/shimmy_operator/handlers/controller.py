@@ -31,6 +31,7 @@ SELECTIONS: Final = (
             "NetworkPolicy",
             "ServiceAccount",
             "Secret",
+            "ConfigMap",
             "Job",
             "Pod",
             "Deployment",

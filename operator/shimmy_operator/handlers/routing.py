@@ -12,7 +12,7 @@ from shimmy_operator.reconcile.environment import namespace_of
 from shimmy_operator.render.location import locate
 
 OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
-_OF_TENANT: Final = frozenset({"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret"})
+_OF_TENANT: Final = frozenset({"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap"})
 
 
 def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:

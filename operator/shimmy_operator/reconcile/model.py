@@ -2,13 +2,17 @@
 
 from shimmy_api import names
 from shimmy_api.model import Artifact, ShimmyModelSpec, ShimmyModelStatus
+from shimmy_api.sources import VolumeSource, parse_source
+from shimmy_api.tenant import ShimmyTenantSpec
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import ensure, is_going, is_owned, prune
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
+from shimmy_operator.render.fetch_access import closed_port
 from shimmy_operator.render.job import render_job
 from shimmy_operator.render.location import Location, locate, spec_digest
 from shimmy_operator.render.metadata import Owner
+from shimmy_operator.render.network_policies import allowed_egress
 from shimmy_operator.render.volume import render_volume
 from shimmy_operator.status import model as status
 from shimmy_operator.status.check import Refusal, read_result
@@ -56,10 +60,23 @@ async def _examine(
     job = environment.store.get("Job", namespace, job_name)
     if job is None or not is_owned(job, uid):
         job = await ensure(environment, render_job(tenant, namespace, owner, spec, environment.context))
-    return _judge(environment, job, location, digest)
+    return _judge(environment, job, location, digest, _closed_port(environment, tenant, spec))
 
 
-def _judge(environment: Environment, job: Manifest, location: Location, digest: str) -> tuple[Verdict, Artifact | None]:
+def _closed_port(environment: Environment, tenant: str, spec: ShimmyModelSpec) -> int | None:
+    """A port that the model's source needs and nobody has opened."""
+    source = parse_source(spec.backend.gguf.source)
+    manifest = environment.store.get("ShimmyTenant", None, tenant)
+    if isinstance(source, VolumeSource) or manifest is None:
+        return None
+    context = environment.context
+    allowed = allowed_egress(ShimmyTenantSpec.model_validate(manifest["spec"]).fetch, context)
+    return closed_port(source, context, {port for block in allowed for port in block.ports})
+
+
+def _judge(
+    environment: Environment, job: Manifest, location: Location, digest: str, closed: int | None
+) -> tuple[Verdict, Artifact | None]:
     pods = [
         pod
         for pod in environment.store.within("Pod", job["metadata"]["namespace"])
@@ -69,6 +86,6 @@ def _judge(environment: Environment, job: Manifest, location: Location, digest: 
         case Artifact() as artifact:
             return status.usable(artifact), artifact
         case Refusal() as refusal:
-            return status.refused(refusal, job["metadata"]["name"]), None
+            return status.refused(refusal, job["metadata"]["name"], closed), None
         case running:
-            return status.at_work(running, location), None
+            return status.at_work(running, location, closed), None

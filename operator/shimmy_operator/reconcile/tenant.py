@@ -7,6 +7,7 @@ from shimmy_operator.reconcile.children import delete, ensure, ensure_created, e
 from shimmy_operator.reconcile.environment import Environment, namespace_of
 from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
 from shimmy_operator.reconcile.outcome import Outcome
+from shimmy_operator.render.fetch_access import render_authorities
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.namespace import belongs_to, render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
@@ -38,8 +39,19 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
     for policy in render_network_policies(name, namespace, spec.fetch, environment.context):
         await ensure(environment, policy)
     owner = Owner("ShimmyTenant", name, manifest["metadata"]["uid"])
+    await _ensure_authorities(environment, owner, namespace)
     keys, verdict = await _ensure_keys(environment, owner, namespace, spec)
     return _outcome(environment, manifest, before, verdict, namespace, keys)
+
+
+async def _ensure_authorities(environment: Environment, owner: Owner, namespace: str) -> None:
+    rendered = render_authorities(owner.name, namespace, owner, environment.settings.fetch_network)
+    if rendered is not None:
+        await ensure(environment, rendered)
+        return
+    live = environment.store.get("ConfigMap", namespace, names.FETCH_AUTHORITIES)
+    if live is not None and is_owned(live, owner.uid) and not is_going(live):
+        await delete(environment, live)
 
 
 def _refuse_namespace(

@@ -18,6 +18,25 @@ class AllowedEgress:
 
 
 @dataclass(frozen=True, slots=True)
+class FetchNetwork:
+    """How fetch Jobs reach the network. Nothing here is secret."""
+
+    http_proxy: str | None = None
+    https_proxy: str | None = None
+    no_proxy: str | None = None
+    """Hosts that are reached without a proxy, separated by commas."""
+    ca_bundle: str | None = None
+    """Certificate authorities to trust beside the usual ones, PEM."""
+    offline: bool = False
+    """Whether Jobs say what is missing instead of fetching it."""
+    hub_endpoint: str | None = None
+    """Mirror of Hugging Face."""
+    s3_endpoint: str | None = None
+    """Store of s3:// sources that name none."""
+    s3_region: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Context:
     """The operator's settings and what it knows of the cluster, as far as child objects depend on them."""
 
@@ -30,6 +49,7 @@ class Context:
     image_pull_policy: str = "IfNotPresent"
     fetch_egress: tuple[AllowedEgress, ...] = ()
     """What every tenant's fetch Jobs may reach."""
+    fetch_network: FetchNetwork = FetchNetwork()
     api_server_addresses: tuple[Address, ...] = ()
     """Where the API server answers; closed to fetch Jobs even inside an allowed block."""
 

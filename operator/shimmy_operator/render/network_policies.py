@@ -59,10 +59,17 @@ def _engines(context: Context) -> dict[str, Any]:
     }
 
 
-def _fetch(fetch: FetchPolicy, context: Context) -> dict[str, Any]:
+def allowed_egress(fetch: FetchPolicy, context: Context) -> list[AllowedEgress]:
+    """What a tenant's fetch Jobs may reach, by its own policy and by the operator's settings."""
     own = [AllowedEgress(ip_network(egress.cidr, strict=False), egress.ports) for egress in fetch.egress]
+    return [*context.fetch_egress, *own]
+
+
+def _fetch(fetch: FetchPolicy, context: Context) -> dict[str, Any]:
+    if context.fetch_network.offline:
+        return {"podSelector": _component(names.FETCH), "policyTypes": ["Egress"], "egress": []}
     rules: list[dict[str, Any]] = [_DNS]
-    for allowed in (*context.fetch_egress, *own):
+    for allowed in allowed_egress(fetch, context):
         block = render_ip_block(allowed.network, context.api_server_addresses)
         if block is not None:
             ports = [{"protocol": "TCP", "port": port} for port in allowed.ports]

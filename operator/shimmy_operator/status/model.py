@@ -12,6 +12,12 @@ _ADVICE = {
     "NotGguf": "Point spec.backend.gguf.source at a GGUF file.",
     "Unsupported": "Take a GGUF file of an architecture and quantization that the engine knows.",
     "SourceUnreachable": "Check the URL, and that spec.fetch of the tenant or the operator's settings allow it.",
+    "SourceMissing": "Correct spec.backend.gguf.source.",
+    "SourceAmbiguous": "Choose one in spec.backend.gguf.source.",
+    "SourceUntrusted": "Give the authority to the operator: --fetch-ca-file, fetch.caBundle of the Helm chart.",
+    "AccessDenied": "Name a Secret that may read it in spec.backend.gguf.credentialsSecretName.",
+    "CredentialsMissing": "Complete the Secret that spec.backend.gguf.credentialsSecretName names.",
+    "Offline": "Put the file onto a volume and name it as pvc://CLAIM/PATH.",
     "NoSpace": "Raise spec.storage.size.",
 }
 PROGRESS = frozenset({"Checking", "Fetching", "Waiting"})
@@ -28,22 +34,34 @@ def usable(artifact: Artifact) -> Verdict:
     )
 
 
-def refused(refusal: Refusal, job: str) -> Verdict:
-    """A file that cannot be used; the Job is kept for an hour, then the file is checked again."""
+def refused(refusal: Refusal, job: str, closed_port: int | None = None) -> Verdict:
+    """A file that cannot be used; the Job is kept for an hour, then the file is checked again.
+
+    `closed_port` is one that the source needs and no allowed block of addresses has.
+    """
     again = f"To check again at once: kubectl delete job {job}"
     message = refusal.message.rstrip(". ")
-    parts = [f"{message}.", _ADVICE.get(refusal.reason, ""), again]
+    parts = [f"{message}.", _wall(refusal, closed_port) or _ADVICE.get(refusal.reason, ""), again]
     return Verdict(False, refusal.reason, " ".join(filter(None, parts)))
 
 
-def at_work(running: Running, location: Location) -> Verdict:
+def _wall(refusal: Refusal, closed_port: int | None) -> str:
+    if refusal.reason != "SourceUnreachable" or closed_port is None:
+        return ""
+    return f"Neither spec.fetch.egress of the tenant nor the operator's settings open TCP port {closed_port}."
+
+
+def at_work(running: Running, location: Location, closed_port: int | None = None) -> Verdict:
     """A Job that is not done, with what holds it up: it goes on trying, so that is no verdict yet."""
     if location.url is None:
         reason, doing = "Checking", f"Reading {location.path} on volume {location.claim_name}"
     else:
-        reason, doing = "Fetching", f"Fetching {location.url} onto volume {location.claim_name}"
-    problem = running.problem
-    return Verdict(False, reason, f"{doing}; {problem.reason}: {problem.message}" if problem else doing)
+        source = location.url.partition("?")[0]  # what follows may be a signature
+        reason, doing = "Fetching", f"Fetching {source} onto volume {location.claim_name}"
+    if running.problem is None:
+        return Verdict(False, reason, doing)
+    parts = [f"{doing}; {running.problem.reason}: {running.problem.message}", _wall(running.problem, closed_port)]
+    return Verdict(False, reason, " ".join(filter(None, parts)))
 
 
 def claim_not_found(claim: str) -> Verdict:

@@ -5,7 +5,7 @@ from typing import Final
 
 from shimmy_api.instance import ShimmyInstanceSpec
 from shimmy_api.model import Artifact, ShimmyModelSpec
-from shimmy_operator.render.context import AllowedEgress, Context
+from shimmy_operator.render.context import AllowedEgress, Context, FetchNetwork
 from shimmy_operator.render.deployment import ServedModel
 from shimmy_operator.render.location import spec_digest
 from shimmy_operator.render.metadata import Owner
@@ -18,6 +18,14 @@ CONTEXT: Final = Context(
     fetch_egress=(AllowedEgress(ip_network("10.0.0.0/8"), (443,)),),
     api_server_addresses=(ip_address("10.96.0.1"), ip_address("192.0.2.1")),
 )
+NETWORK: Final = FetchNetwork(
+    https_proxy="http://192.0.2.7:3128",
+    no_proxy="registry.example",
+    ca_bundle="-----BEGIN CERTIFICATE-----\n",
+    hub_endpoint="https://hub.example",
+    s3_endpoint="https://minio.example:9000",
+    s3_region="eu-west-7",
+)
 OWNER: Final = Owner("ShimmyInstance", "chat", "uid-1")
 VOLUME_MODEL: Final = ShimmyModelSpec.model_validate({"backend": {"gguf": {"source": "pvc://models/llm/tiny.gguf"}}})
 HTTP_MODEL: Final = ShimmyModelSpec.model_validate(
@@ -25,6 +33,13 @@ HTTP_MODEL: Final = ShimmyModelSpec.model_validate(
         "backend": {"gguf": {"source": "https://example.org/tiny.gguf", "sha256": "b" * 64}},
         "storage": {"size": "20Gi", "storageClassName": "fast"},
         "contextLength": 4096,
+    }
+)
+S3_MODEL: Final = ShimmyModelSpec.model_validate(
+    {
+        "backend": {
+            "gguf": {"source": "s3://models/tiny.gguf", "sha256": "b" * 64, "credentialsSecretName": "store"},
+        }
     }
 )
 SMALL: Final = ShimmyInstanceSpec.model_validate({"models": ["tiny"]})

@@ -1,9 +1,10 @@
 """The command lines that are rendered are those that the engine understands."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
-from tests.unit.operator.samples import CONTEXT, GPU, HTTP_MODEL, OWNER, SMALL, VOLUME_MODEL, served
+from tests.unit.operator.samples import CONTEXT, GPU, HTTP_MODEL, NETWORK, OWNER, S3_MODEL, SMALL, VOLUME_MODEL, served
 from typer.main import get_command
 
 from shimmy_engine.__main__ import app
@@ -17,6 +18,9 @@ RENDERED: dict[str, Any] = {
     "serve with all flags": render_deployment("acme", "shimmy-acme", OWNER, GPU, served(HTTP_MODEL), CONTEXT),
     "check": render_job("acme", "shimmy-acme", MODEL, VOLUME_MODEL, CONTEXT),
     "fetch": render_job("acme", "shimmy-acme", MODEL, HTTP_MODEL, CONTEXT),
+    "fetch with all flags": render_job(
+        "acme", "shimmy-acme", MODEL, S3_MODEL, replace(CONTEXT, fetch_network=replace(NETWORK, offline=True))
+    ),
 }
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from devkit.pki import Authority
 from shimmy_operator.cluster.errors import ExpiredError, UnavailableError
 from shimmy_operator.cluster.informer import Informer
 from shimmy_operator.cluster.port import Listing, Selection, WatchEvent
@@ -16,7 +17,7 @@ from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.handlers.queue import WorkQueue
 from shimmy_operator.handlers.routing import concerned
-from shimmy_operator.render.context import AllowedEgress
+from shimmy_operator.render.context import AllowedEgress, FetchNetwork
 from shimmy_operator.settings import parse_settings
 
 KEY = Reference("ShimmyTenant", None, "a")
@@ -204,6 +205,57 @@ def test_settings_come_from_flags_before_the_environment() -> None:
     )
 
 
+def test_settings_of_fetching_come_together_for_the_jobs(tmp_path: Path) -> None:
+    authority = Authority(tmp_path, "private").files.certificate
+    flags = {
+        "--fetch-http-proxy": "http://proxy.example:3128",
+        "--fetch-https-proxy": "http://192.0.2.7:3128",
+        "--fetch-no-proxy": "minio.example",
+        "--fetch-ca-file": str(authority),
+        "--fetch-hub-endpoint": "https://hub.example",
+        "--fetch-s3-endpoint": "https://minio.example:9000",
+        "--fetch-s3-region": "eu-west-7",
+        "--fetch-offline": "true",
+    }
+    context = parse_settings([part for flag in flags.items() for part in flag], {}).context
+    assert context.fetch_network == FetchNetwork(
+        http_proxy="http://proxy.example:3128",
+        https_proxy="http://192.0.2.7:3128",
+        no_proxy="minio.example",
+        ca_bundle=authority.read_text(),
+        offline=True,
+        hub_endpoint="https://hub.example",
+        s3_endpoint="https://minio.example:9000",
+        s3_region="eu-west-7",
+    )
+    # A proxy that has an address is open; a name cannot be put into a NetworkPolicy.
+    assert context.fetch_egress == (AllowedEgress(ip_network("192.0.2.7/32"), (3128,)),)
+
+
+def test_without_settings_of_fetching_nothing_is_set() -> None:
+    assert parse_settings([], {}).context.fetch_network == FetchNetwork()
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "told"),
+    [
+        ("--fetch-https-proxy", "http://user:secret@proxy.example", "credentials would be readable"),
+        ("--fetch-https-proxy", "proxy.example:3128", "is not http://HOST"),
+        ("--fetch-ca-file", "/absent.crt", "no PEM certificates"),
+        ("--fetch-ca-file", __file__, "no PEM certificates"),
+        ("--fetch-offline", "yes", "neither true nor false"),
+    ],
+)
+def test_a_bad_setting_of_fetching_ends_the_start(
+    flag: str, value: str, told: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit):
+        parse_settings([flag, value], {})
+    message = capsys.readouterr().err
+    assert told in message
+    assert "secret" not in message
+
+
 @pytest.mark.parametrize("value", ["10.0.0.0/33", "10.0.0.0/8=0", "10.0.0.0/8=https", "anywhere"])
 def test_a_bad_setting_ends_the_start(value: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
@@ -214,7 +266,7 @@ def test_a_bad_setting_ends_the_start(value: str, capsys: pytest.CaptureFixture[
 def test_every_flag_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_settings(["--help"], {})
-    flags = set(re.findall(r"--[a-z-]+", capsys.readouterr().out)) - {"--help"}
+    flags = set(re.findall(r"--[a-z0-9-]+", capsys.readouterr().out)) - {"--help"}
     documented = Path(__file__).parents[3] / "docs/operator.md"
-    assert flags <= set(re.findall(r"--[a-z-]+", documented.read_text()))
+    assert flags <= set(re.findall(r"--[a-z0-9-]+", documented.read_text()))
     assert len(flags) > 10

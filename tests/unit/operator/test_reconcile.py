@@ -1,12 +1,13 @@
 """Reconciliation against a cluster in memory."""
 
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 import pytest
 from tests.unit.operator.fake_cluster import FakeCluster
-from tests.unit.operator.samples import CONTEXT
+from tests.unit.operator.samples import CONTEXT, NETWORK
 
 from shimmy_api import names
 from shimmy_operator.cluster.errors import ConflictError, ForbiddenError
@@ -206,6 +207,33 @@ async def test_a_model_that_is_fetched_gets_a_volume_that_outlives_it(bench: Ben
     await bench.run(MODEL)
     assert bench.ready(MODEL) == ("False", "Fetching")
     assert "ownerReferences" not in bench.child("PersistentVolumeClaim", "shimmy-model-tiny")["metadata"]
+
+
+async def test_authorities_come_into_a_tenants_namespace_and_go_with_the_setting(bench: Bench) -> None:
+    authorities = Reference("ConfigMap", NS, "shimmy-fetch-authorities")
+    plain = bench.environment
+    bench.environment = replace(plain, settings=replace(CONTEXT, fetch_network=NETWORK))
+    await bench.run(TENANT)
+    assert bench.cluster.objects[authorities]["data"] == {"ca.crt": NETWORK.ca_bundle}
+    bench.cluster.writes.clear()
+    await bench.run(TENANT)
+    assert bench.cluster.writes == []
+    bench.environment = plain
+    await bench.run(TENANT)
+    assert authorities not in bench.cluster.objects
+
+
+@pytest.mark.parametrize(("port", "told"), [(443, False), (8443, True)])
+async def test_a_source_behind_a_closed_port_says_which_one(bench: Bench, port: int, told: bool) -> None:
+    source = {"source": f"https://example.org:{port}/tiny.gguf?signature=secret", "sha256": "a" * 64}
+    bench.put(MODEL, {"backend": {"gguf": source}})
+    await bench.run(MODEL)
+    finish(bench, 75, json.dumps({"reason": "SourceUnreachable", "message": "nobody answers"}))
+    await bench.run(MODEL)
+    assert bench.ready(MODEL) == ("False", "SourceUnreachable")
+    message = bench.cluster.objects[MODEL]["status"]["conditions"][0]["message"]
+    assert (f"open TCP port {port}" in message) is told
+    assert "secret" not in message
 
 
 async def test_an_object_that_is_being_deleted_is_left_alone(bench: Bench) -> None:

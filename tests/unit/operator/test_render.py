@@ -11,11 +11,24 @@ from typing import Any, Final
 
 import pytest
 import yaml
-from tests.unit.operator.samples import CONTEXT, GPU, HTTP_MODEL, OWNER, SMALL, VOLUME_MODEL, served
+from tests.unit.operator.samples import (
+    CONTEXT,
+    GPU,
+    HTTP_MODEL,
+    NETWORK,
+    OWNER,
+    S3_MODEL,
+    SMALL,
+    VOLUME_MODEL,
+    served,
+)
 
 from shimmy_api import names
+from shimmy_api.sources import VolumeSource, parse_source
 from shimmy_api.tenant import FetchPolicy, Quota
+from shimmy_operator.render.context import FetchNetwork
 from shimmy_operator.render.deployment import render_deployment
+from shimmy_operator.render.fetch_access import closed_port, render_authorities
 from shimmy_operator.render.job import render_job
 from shimmy_operator.render.metadata import Owner, stamped
 from shimmy_operator.render.namespace import render_namespace
@@ -32,6 +45,8 @@ TENANT: Final = Owner("ShimmyTenant", "acme", "uid-0")
 MODEL: Final = Owner("ShimmyModel", "tiny", "uid-2")
 FETCH: Final = FetchPolicy.model_validate({"egress": [{"cidr": "2001:db8::/32", "ports": [443, 8443]}]})
 
+OFFLINE: Final = replace(CONTEXT, fetch_network=FetchNetwork(offline=True))
+
 CASES: Final[dict[str, Callable[[], Any]]] = {
     "namespace": lambda: render_namespace("acme", NS),
     "quota": lambda: render_quota("acme", NS, Quota(gpus=4, memory="64Gi", pods=20)),
@@ -47,6 +62,10 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "volume": lambda: render_volume("acme", NS, "tiny", HTTP_MODEL),
     "job-check": lambda: render_job("acme", NS, MODEL, VOLUME_MODEL, CONTEXT),
     "job-fetch": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, CONTEXT),
+    "job-fetch-network": lambda: render_job("acme", NS, MODEL, S3_MODEL, replace(CONTEXT, fetch_network=NETWORK)),
+    "job-fetch-offline": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, OFFLINE),
+    "network-policies-offline": lambda: render_network_policies("acme", NS, FETCH, OFFLINE),
+    "authorities": lambda: render_authorities("acme", NS, TENANT, NETWORK),
     "service": lambda: render_service("acme", NS, OWNER, "tiny"),
     "deployment": lambda: render_deployment("acme", NS, OWNER, SMALL, served(), CONTEXT),
     "deployment-gpu": lambda: render_deployment("acme", NS, OWNER, GPU, served(HTTP_MODEL), CONTEXT),
@@ -79,6 +98,33 @@ def test_rendering_leaves_its_input_unchanged() -> None:
     assert before == (GPU.model_dump(), served(HTTP_MODEL).spec.model_dump(), CONTEXT)
 
 
+def test_a_cluster_without_authorities_of_its_own_needs_no_config_map() -> None:
+    assert render_authorities("acme", NS, TENANT, FetchNetwork()) is None
+
+
+MIRRORS: Final = FetchNetwork(hub_endpoint="http://hub.example:8080", s3_endpoint="http://minio.example:9000")
+PROXIES: Final = FetchNetwork(http_proxy="http://proxy.example", https_proxy="http://proxy.example:3128")
+
+
+@pytest.mark.parametrize(
+    ("source", "network", "port"),
+    [
+        *(("https://h/x.gguf", FetchNetwork(), 443), ("http://h/x.gguf", FetchNetwork(), 80)),
+        *(("https://h:8443/x.gguf", FetchNetwork(), 8443), ("s3://models/x.gguf", FetchNetwork(), 443)),
+        *(("s3://models/x.gguf", MIRRORS, 9000), ("s3://models/x.gguf?endpoint=http://h:1", MIRRORS, 1)),
+        *(("oci://h/x:v1", FetchNetwork(), 443), ("oci://h:5000/x:v1", FetchNetwork(), 5000)),
+        *(("hf://o/n/x.gguf", FetchNetwork(), 443), ("hf://o/n/x.gguf", MIRRORS, 8080)),
+        *(("https://h:8443/x.gguf", PROXIES, 3128), ("http://h/x.gguf", PROXIES, 80)),
+    ],
+)
+def test_the_port_that_a_source_needs_is_known(source: str, network: FetchNetwork, port: int) -> None:
+    parsed = parse_source(source)
+    assert not isinstance(parsed, VolumeSource)
+    context = replace(CONTEXT, fetch_network=network)
+    assert closed_port(parsed, context, {22}) == port
+    assert closed_port(parsed, context, {port}) is None
+
+
 def test_a_file_of_the_users_needs_no_volume() -> None:
     assert render_volume("acme", NS, "tiny", VOLUME_MODEL) is None
 
@@ -88,10 +134,12 @@ def test_what_guards_or_holds_data_has_no_owner(case: str) -> None:
     assert "ownerReferences" not in yaml.safe_dump(CASES[case]())
 
 
-@pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch"])
+@pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "job-fetch-network"])
 def test_no_secret_is_in_a_pods_environment_or_arguments(case: str) -> None:
     container = CASES[case]()["spec"]["template"]["spec"]["containers"][0]
-    assert "env" not in container
+    public = {"HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
+    assert {entry["name"] for entry in container.get("env", ())} <= public
+    assert all("valueFrom" not in entry for entry in container.get("env", ()))
     assert "envFrom" not in container
 
 
