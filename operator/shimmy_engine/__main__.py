@@ -2,7 +2,9 @@
 
 import asyncio
 import logging
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -176,6 +178,7 @@ def fetch(
     report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
 ) -> None:
     """Fetch a model's file, or a repository of Hugging Face: whole and right, or not at all."""
+    _end_at_once_on_signals()
     options = FetchOptions(Bounds(max_bytes, connections), credentials, ca_file, offline)
     is_folder = re.fullmatch(r"hf://[^/]+/[^/]+", source)
     try:
@@ -185,6 +188,15 @@ def fetch(
             _report(report, lambda: fetch_file(source, destination, sha256, options).as_report())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+def _end_at_once_on_signals() -> None:
+    """A fetch can end at any moment and go on later, but a thread that waits for a silent source ends after a minute.
+
+    Process 1 of a container would not even end at SIGTERM without a handler.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda received, _frame: os._exit(128 + received))
 
 
 def _report(path: Path, work: Callable[[], dict[str, Any]]) -> None:

@@ -17,6 +17,9 @@ class WebSource:
         self.sized = True
         self.cuts: list[int | None] = []
         """After how many bytes of the body the connection breaks, for each answer in turn; None: it does not."""
+        self.holds: list[int | None] = []
+        """After how many bytes of the body the server falls silent until `go_on` and breaks off, for each answer."""
+        self.go_on = threading.Event()
         self.statuses: list[int] = []
         """Statuses that are answered first, without a body."""
         self.headers: dict[str, str] = {}
@@ -34,6 +37,7 @@ class WebSource:
 
     def close(self) -> None:
         """Stop serving."""
+        self.go_on.set()
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -58,15 +62,16 @@ class WebSource:
             self.authorizations.append(to.headers["authorization"])
             status = self.statuses.pop(0) if self.statuses else 404 if to.path.startswith("/missing") else None
             cut = self.cuts.pop(0) if self.cuts and status is None else None
+            hold = self.holds.pop(0) if self.holds and status is None else None
         if status is not None:
             to.send_response(status)
             for name, value in {"content-length": "0", **self.headers}.items():
                 to.send_header(name, value)
             to.end_headers()
             return
-        self._send(to, cut)
+        self._send(to, cut, hold)
 
-    def _send(self, to: BaseHTTPRequestHandler, cut: int | None) -> None:
+    def _send(self, to: BaseHTTPRequestHandler, cut: int | None, hold: int | None) -> None:
         start, end = self._wanted(to)
         if start == -1:
             to.send_response(416)
@@ -87,9 +92,13 @@ class WebSource:
             to.close_connection = True
         to.end_headers()
         sent = body if cut is None else body[:cut]
+        sent = sent[:hold]
         with self._lock:
             self.sent += len(sent)
         to.wfile.write(sent)
+        if hold is not None:
+            self.go_on.wait()
+            to.close_connection = True
         if cut is not None and cut < len(body):
             to.close_connection = True
 

@@ -1,7 +1,9 @@
 """A transfer that was cut off goes on where it was, and never with what does not belong together."""
 
+import errno
 import hashlib
 import json
+import os
 import random
 import tempfile
 import time
@@ -176,6 +178,25 @@ def test_a_resumed_file_that_turns_out_wrong_is_fetched_anew(
     with (tmp_path / ".file.partial").open("r+b") as file:
         file.write(b"lost in a crash")
     assert fetch(client, source, tmp_path, checksum(CONTENT)) == CONTENT
+
+
+def test_a_volume_that_fills_up_and_is_enlarged_is_gone_on_with(
+    source: WebSource, client: httpx.Client, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    room, write = 12_345, os.pwrite
+
+    def limited(handle: int, data: memoryview, at: int) -> int:
+        if at >= room:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return write(handle, data[: room - at], at)
+
+    with monkeypatch.context() as full:
+        full.setattr(os, "pwrite", limited)
+        with pytest.raises(GgufError) as caught:
+            fetch(client, source, tmp_path, checksum(CONTENT), ranges=1)
+    assert caught.value.reason == "NoSpace"
+    assert (tmp_path / ".file.partial").stat().st_size == room
+    assert fetch(client, source, tmp_path, checksum(CONTENT), ranges=1) == CONTENT
 
 
 def test_another_wanted_content_does_not_go_on_with_the_old_one(
