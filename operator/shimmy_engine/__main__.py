@@ -13,11 +13,15 @@ import typer
 
 from shimmy_api import names
 from shimmy_engine.catalogue import CatalogueError, read_catalogue
+from shimmy_engine.convert import lora
+from shimmy_engine.convert.model import convert_model
+from shimmy_engine.convert.quantization import QuantizationName
 from shimmy_engine.fetch.file import fetch_file
 from shimmy_engine.fetch.folder import fetch_folder
 from shimmy_engine.fetch.options import FetchOptions
 from shimmy_engine.fetch.transfer import CONNECTIONS, MAX_BYTES, Bounds
-from shimmy_engine.gguf_header import GgufError
+from shimmy_engine.gguf_header import GgufError, read_header
+from shimmy_engine.lora_file import check_lora as check_lora_file
 from shimmy_engine.memory import container_memory
 from shimmy_engine.model_file import check_file
 from shimmy_engine.quirks import UnknownShimmyError
@@ -38,7 +42,8 @@ app = typer.Typer(add_completion=False, no_args_is_help=True, pretty_exceptions_
 @app.callback()
 def _logging() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
-    logging.getLogger("httpx").setLevel(logging.WARNING)
+    for name in ("httpx", "gguf"):
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 @app.command()
@@ -188,6 +193,43 @@ def fetch(
             _report(report, lambda: fetch_file(source, destination, sha256, options).as_report())
     except ValueError as error:
         raise typer.BadParameter(str(error)) from error
+
+
+@app.command()
+def convert(
+    source: Annotated[Path, typer.Argument(help="Folder of a Hugging Face model, or its .safetensors file.")],
+    destination: Annotated[Path, typer.Argument(help="The GGUF file to make.")],
+    *,
+    adapter: Annotated[Path | None, typer.Option(help="Folder of a PEFT LoRA adapter to merge into it.")] = None,
+    quantization: Annotated[QuantizationName, typer.Option(help="Type of most weights.")] = "Q8_0",
+    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
+) -> None:
+    """Convert a model from safetensors to a GGUF file that both lines can serve."""
+    _report(report, lambda: convert_model(source, destination, adapter=adapter, quantization=quantization).as_report())
+
+
+@app.command()
+def convert_lora(
+    adapter: Annotated[Path, typer.Argument(help="Folder of a PEFT LoRA adapter.")],
+    destination: Annotated[Path, typer.Argument(help="The GGUF adapter to make.")],
+    *,
+    base: Annotated[Path, typer.Option(help="GGUF file of the model that it is for.")],
+    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
+) -> None:
+    """Convert an adapter to a GGUF file of its own, which the llama line adds to a model at run time."""
+    _report(report, lambda: lora.convert_lora(adapter, destination, base=base).as_report())
+
+
+@app.command()
+def check_lora(
+    file: Annotated[Path, typer.Argument(help="The GGUF adapter.")],
+    *,
+    base: Annotated[Path, typer.Option(help="GGUF file of the model that it is for.")],
+    sha256: Annotated[str | None, typer.Option(help="Digest that it must have.")] = None,
+    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
+) -> None:
+    """Check a GGUF adapter: whole, the right one, and one that fits its model."""
+    _report(report, lambda: check_lora_file(file, read_header(base), sha256).as_report())
 
 
 def _end_at_once_on_signals() -> None:

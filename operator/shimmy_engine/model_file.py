@@ -125,6 +125,8 @@ def _airframe_obstacle(header: GgufHeader) -> str:
     if header.architecture not in _ARCHITECTURES:
         return f"airframe: architecture {header.architecture!r} is not known to it"
     types = {tensor.name: _type_name(tensor.type) for tensor in header.tensors}
+    if scaling := _rope_scaling(header):
+        return f"airframe: it ignores rope scaling ({scaling}), so its text would be wrong"
     head = "output.weight" if "output.weight" in types else "token_embd.weight"
     bad = {f"{name} is {kind}" for name, kind in types.items() if kind not in _LAYERS}
     if types.get(head, "F32") not in _HEAD:
@@ -132,6 +134,14 @@ def _airframe_obstacle(header: GgufHeader) -> str:
     if bad:
         return f"airframe: it cannot compute with all weights ({_some(sorted(bad))})"
     return ""
+
+
+def _rope_scaling(header: GgufHeader) -> str:
+    """What stretches the positions; empty for nothing. Airframe 0.4.4 reads none of it (src/core/spec.rs)."""
+    if any(tensor.name == "rope_freqs.weight" for tensor in header.tensors):
+        return "rope_freqs.weight"
+    kind = header.metadata.get(f"{header.architecture}.rope.scaling.type", "none")
+    return "" if kind == "none" else str(kind)
 
 
 def _some(texts: list[str]) -> str:

@@ -1,0 +1,1 @@
+"""Conversion to GGUF: Hugging Face safetensors with or without a PEFT adapter, and PEFT adapters alone."""
