@@ -102,6 +102,8 @@ class ShimmyModelSpec(ApiModel):
     """Tokens of prompt and answer together; what the file says if absent."""
     aliases: Annotated[tuple[ModelAlias, ...], Field(max_length=16, json_schema_extra=list_set())] = ()
     """Other names under which clients may ask for the model. When two models claim one alias, the older one has it."""
+    personal: bool = False
+    """Whether the model is somebody's own, such as one with an adapter that was trained on their texts."""
     storage: ModelStorage = ModelStorage()
     """Volume for a model that is fetched over the network."""
 

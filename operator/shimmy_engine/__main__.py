@@ -1,4 +1,4 @@
-"""Command line of the engine: serve a model, check a model's file, fetch one."""
+"""Command line of the engine: serve a model, check a model's file, fetch one, discover what there is."""
 
 import asyncio
 import logging
@@ -16,6 +16,7 @@ from shimmy_engine.catalogue import CatalogueError, read_catalogue
 from shimmy_engine.convert import lora
 from shimmy_engine.convert.model import convert_model
 from shimmy_engine.convert.quantization import QuantizationName
+from shimmy_engine.discovery.command import discover
 from shimmy_engine.fetch.file import fetch_file
 from shimmy_engine.fetch.folder import fetch_folder
 from shimmy_engine.fetch.options import FetchOptions
@@ -44,6 +45,9 @@ def _logging() -> None:
     logging.basicConfig(format="%(asctime)s %(levelname)s %(name)s: %(message)s", level=logging.INFO)
     for name in ("httpx", "gguf"):
         logging.getLogger(name).setLevel(logging.WARNING)
+
+
+app.command()(discover)
 
 
 @app.command()
