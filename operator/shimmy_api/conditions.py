@@ -8,6 +8,8 @@ from shimmy_api.base import ApiModel
 
 ConditionStatus = Literal["True", "False", "Unknown"]
 READY = "Ready"
+DISCOVERED = "Discovered"
+"""On a ShimmyTenant: how the discovery of its models is doing."""
 
 
 class Condition(ApiModel):

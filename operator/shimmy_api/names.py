@@ -17,6 +17,7 @@ FIELD_MANAGER: Final = "shimmy-operator"
 PART_OF: Final = "shimmy"
 ENGINE: Final = "engine"
 FETCH: Final = "fetch"
+DISCOVERY: Final = "discovery"
 
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
@@ -30,6 +31,10 @@ LABEL_KEYS: Final = f"{GROUP}/keys"
 """On the Secrets in the router's namespace that mirror a tenant's keys; the value is the tenant's name."""
 LABEL_ROUTER: Final = f"{GROUP}/router"
 """On the router's pods, value "true": what the engines' NetworkPolicy lets in."""
+LABEL_DISCOVERED_BY: Final = f"{GROUP}/discovered-by"
+"""On ShimmyModels that discovery made, the name of the source; removing it makes the model the user's own."""
+LABEL_DISCOVERY_SOURCE: Final = f"{GROUP}/discovery-source"
+"""On the Jobs and pods that look through a source of discovery, its name."""
 
 FETCH_AUTHORITIES: Final = "shimmy-fetch-authorities"
 """ConfigMap in a tenant's namespace that holds under data["ca.crt"] what its fetch Jobs trust beside the usual ones."""
@@ -56,12 +61,18 @@ SECRET_TYPE_KEYS: Final = f"{GROUP}/tenant-keys"
 ENGINE_TOKEN_SECRET: Final = "shimmy-engine-token"  # noqa: S105 - the name of a Secret, not a secret
 """Secret in a tenant's namespace that holds under data.token what the router shows to the tenant's engines."""
 
+DISCOVERY_ACCESS: Final = "shimmy-discovery"
+"""What lets discovery Jobs hand over what they found: a ClusterRole that the installation brings, and in the tenant's
+namespace a ServiceAccount, a RoleBinding, a NetworkPolicy and the ConfigMap with one binaryData entry per source."""
+
 KEY_PREFIX: Final = "sk-shimmy"
 """An API key is `sk-shimmy-<id>-<secret>`: the id (8 characters of [a-z0-9]) may be logged, the secret never."""
 KEY_PATTERN: Final = rf"{KEY_PREFIX}-[a-z0-9]{{8}}-[A-Za-z0-9_]{{32,64}}"
 
 MAX_LABEL: Final = 63
 _DIGEST_LENGTH: Final = 8
+_MAX_CRON_JOB: Final = 52
+"""Source: https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ (the name of a CronJob)"""
 
 
 def bounded(*parts: str, limit: int = MAX_LABEL) -> str:
@@ -104,6 +115,16 @@ def model_volume(model: str) -> str:
 def fetch_job(model: str, spec_digest: str) -> str:
     """Job that fetches or checks the file of a model, one per content of its spec."""
     return bounded("shimmy-fetch", model, spec_digest[:_DIGEST_LENGTH], limit=52)
+
+
+def discovery_schedule(source: str) -> str:
+    """CronJob that looks through a source of discovery."""
+    return bounded("shimmy-discover", source, limit=_MAX_CRON_JOB)
+
+
+def discovery_job(source: str, revision: str) -> str:
+    """Job that looks through a source of discovery at once, one per content of its spec."""
+    return bounded("shimmy-discover", source, revision[:_DIGEST_LENGTH], limit=_MAX_CRON_JOB)
 
 
 def selector_labels(instance: str, model: str) -> dict[str, str]:

@@ -1,6 +1,6 @@
 """ShimmyTenant: one team as one object."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -55,6 +55,60 @@ class FetchPolicy(ApiModel):
     """Allowed in addition to what the operator's own settings allow to everyone."""
 
 
+class DiscoverySource(ApiModel):
+    """A folder whose models become ShimmyModels."""
+
+    name: DnsLabel
+    """Name of the source, unique in the tenant; its models carry it as label shimmy.dev/discovered-by."""
+    source: Annotated[
+        str,
+        Field(
+            max_length=1024,
+            pattern=r"^pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?(/[^\s]+)?$",
+            json_schema_extra=validations(
+                cel(
+                    "!(self + '/').contains('/../') && !(self + '/').contains('/./')"
+                    " && !self.substring(6).contains('//')",
+                    "a discovery source must not contain the path elements . and .., nor empty ones",
+                )
+            ),
+        ),
+    ]
+    """`pvc://CLAIM/FOLDER` on a PersistentVolumeClaim of the tenant's namespace, or `pvc://CLAIM` for all of it."""
+    personal: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=32)] = ()
+    """Patterns of paths of personal models, relative to the folder, such as `alice/*`."""
+    sha256: bool = False
+    """Whether to read GGUF files from end to end, so that a file that is replaced under its name is noticed."""
+
+
+class DiscoverySchedule(ApiModel):
+    """When to look again."""
+
+    cron: Annotated[
+        str,
+        Field(
+            max_length=128,
+            pattern=r"^(@(hourly|daily|weekly|monthly)|[0-9A-Za-z*/,?-]+( [0-9A-Za-z*/,?-]+){4})$",
+        ),
+    ]
+    """Minute, hour, day of month, month and day of week, as cron has them."""
+    time_zone: Annotated[str, Field(max_length=64, pattern=r"^[A-Za-z0-9_+/-]+$")] = "Etc/UTC"
+    """Name of the time zone, such as Europe/Berlin."""
+
+
+class Discovery(ApiModel):
+    """Models that are found by themselves."""
+
+    sources: Annotated[
+        tuple[DiscoverySource, ...], Field(min_length=1, max_length=8, json_schema_extra=list_map("name"))
+    ]
+    """Folders to look through. They are mounted read-only."""
+    schedule: DiscoverySchedule | None = None
+    """When to look again; every hour, at a minute that depends on the tenant, if absent."""
+    retire: Literal["Delete", "Keep"] = "Delete"
+    """What becomes of a ShimmyModel that discovery made when its file is gone: Delete, unless an instance serves it."""
+
+
 class ShimmyTenantSpec(ApiModel):
     """What a team gets."""
 
@@ -82,6 +136,8 @@ class ShimmyTenantSpec(ApiModel):
     """API keys with which the tenant's clients reach the router."""
     fetch: FetchPolicy = FetchPolicy()
     """Where models may be fetched from."""
+    discovery: Discovery | None = None
+    """Models that are found by themselves; none if absent. Those that were found before stay when this is removed."""
 
 
 class KeyStatus(ApiModel):
@@ -94,10 +150,35 @@ class KeyStatus(ApiModel):
     """Secret in the tenant's namespace that holds the key under data.key."""
 
 
+class DiscoverySkip(ApiModel):
+    """Something that became no ShimmyModel."""
+
+    path: str
+    reason: str
+    message: str
+
+
+class DiscoverySourceStatus(ApiModel):
+    """What was found in one source."""
+
+    name: DnsLabel
+    last_run: str | None = None
+    """When it was last looked through to the end, RFC 3339."""
+    found: Annotated[int, Field(ge=0)] = 0
+    """Models and adapters that were recognised."""
+    models: Annotated[int, Field(ge=0)] = 0
+    """ShimmyModels that discovery has made of them."""
+    skipped: Annotated[int, Field(ge=0)] = 0
+    """What became no ShimmyModel."""
+    skips: tuple[DiscoverySkip, ...] = ()
+    """The first of those, with the reason."""
+
+
 class ShimmyTenantStatus(ApiModel):
     """What the operator made."""
 
     observed_generation: int | None = None
     namespace: str | None = None
     keys: Annotated[tuple[KeyStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    discovery: Annotated[tuple[DiscoverySourceStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     conditions: Conditions = ()

@@ -85,6 +85,15 @@ UNKNOWN: Final = {
     "a field that does not exist": objects.tenant("strict", qouta={"gpus": 1}),
     "a value of the wrong kind": objects.tenant("strict", quota={"gpus": "many"}),
     "a source of an unknown kind": objects.model("default", "strict", "ftp://example.org/tiny.gguf"),
+    "a schedule that is none": objects.tenant(
+        "strict", discovery={"sources": [{"name": "a", "source": "pvc://a"}], "schedule": {"cron": "TZ=UTC 1 * * * *"}}
+    ),
+    "two sources of one name": objects.tenant(
+        "strict", discovery={"sources": [{"name": "a", "source": "pvc://a"}, {"name": "a", "source": "pvc://b"}]}
+    ),
+    "a source that is no claim": objects.tenant(
+        "strict", discovery={"sources": [{"name": "a", "source": "https://example.org/models"}]}
+    ),
     "an instance without models": objects.instance("default", "strict"),
 }
 

@@ -33,11 +33,15 @@ SELECTIONS: Final = (
             "Secret",
             "ConfigMap",
             "Job",
+            "CronJob",
             "Pod",
             "Deployment",
             "Service",
         )
     ),
+    # By name, so that the operator needs no right to read others.
+    Selection("ConfigMap", fields=f"metadata.name={names.DISCOVERY_ACCESS}"),
+    Selection("RoleBinding", fields=f"metadata.name={names.DISCOVERY_ACCESS}"),
     # The API server's own addresses.
     Selection("EndpointSlice", namespace="default", fields="metadata.name=kubernetes"),
 )

@@ -12,15 +12,21 @@ from shimmy_operator.reconcile.environment import namespace_of
 from shimmy_operator.render.location import locate
 
 OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
+_OF_DISCOVERY: Final = frozenset({"ConfigMap", "RoleBinding", "CronJob"})
 _OF_TENANT: Final = frozenset({"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap"})
 
 
 def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:
     """The objects to reconcile after `manifest` appeared, changed or went."""
     kind = manifest["kind"]
+    labels = manifest["metadata"].get("labels") or {}
     if kind in OWN_KINDS:
         yield reference(manifest)
         yield from _dependents(manifest, store)
+    elif kind in _OF_DISCOVERY or labels.get(names.LABEL_COMPONENT) == names.DISCOVERY:
+        yield from _discoverers(manifest["metadata"]["namespace"], store)
+        if kind in _OF_TENANT:
+            yield from _of_tenant(manifest, store)
     elif kind == "Namespace":
         yield from _of_namespace(manifest, store)
     elif kind == "EndpointSlice":
@@ -39,10 +45,21 @@ def _dependents(manifest: Manifest, store: Store) -> Iterator[Reference]:
     metadata = manifest["metadata"]
     if manifest["kind"] == "ShimmyTenant":
         yield from _inhabitants(namespace_of(manifest), store)
-    elif manifest["kind"] == "ShimmyModel":
+        return
+    # A name that was taken may be free, a model that was served may be retired now.
+    yield from _discoverers(metadata["namespace"], store)
+    if manifest["kind"] == "ShimmyModel":
         for instance in store.within("ShimmyInstance", metadata["namespace"]):
             if metadata["name"] in instance["spec"]["models"]:
                 yield reference(instance)
+
+
+def _discoverers(namespace: str, store: Store) -> Iterator[Reference]:
+    """The tenant of a namespace, if it has or had models discovered."""
+    for tenant in store.all("ShimmyTenant"):
+        has = tenant["spec"].get("discovery") or (tenant.get("status") or {}).get("discovery")
+        if has and namespace_of(tenant) == namespace:
+            yield reference(tenant)
 
 
 def _inhabitants(namespace: str, store: Store) -> Iterator[Reference]:
@@ -66,6 +83,7 @@ def _of_tenant(manifest: Manifest, store: Store) -> Iterator[Reference]:
 
 
 def _of_claim(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    yield from _discoverers(manifest["metadata"]["namespace"], store)
     for model in store.within("ShimmyModel", manifest["metadata"]["namespace"]):
         try:
             location = locate(model["metadata"]["name"], ShimmyModelSpec.model_validate(model["spec"]))

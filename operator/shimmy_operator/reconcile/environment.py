@@ -29,16 +29,19 @@ class Environment:
 
     @property
     def context(self) -> Context:
-        """The settings with the API server's addresses, which its own EndpointSlice names."""
+        """The settings with the API server's addresses and ports, which its own EndpointSlice names."""
+        slices = self.store.within("EndpointSlice", "default")
         found = [
             ip_address(address)
-            for part in self.store.within("EndpointSlice", "default")
+            for part in slices
             for endpoint in part.get("endpoints") or ()
             for address in endpoint["addresses"]
         ]
+        ports = {port["port"] for part in slices for port in part.get("ports") or () if port.get("port")}
         addresses = {*self.settings.api_server_addresses, *found}
         ordered = tuple(sorted(addresses, key=lambda address: (address.version, int(address))))
-        return replace(self.settings, api_server_addresses=ordered)
+        ports |= {*self.settings.api_server_ports}
+        return replace(self.settings, api_server_addresses=ordered, api_server_ports=tuple(sorted(ports)))
 
     @property
     def now(self) -> str:

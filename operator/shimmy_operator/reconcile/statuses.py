@@ -6,11 +6,11 @@ from typing import Any, Final, TypeVar
 
 from shimmy_api import names
 from shimmy_api.base import ApiModel
-from shimmy_api.conditions import READY, Condition, Conditions
+from shimmy_api.conditions import Condition, Conditions
 from shimmy_operator.cluster.errors import ClusterError
 from shimmy_operator.cluster.resources import Manifest, reference
 from shimmy_operator.reconcile.environment import Environment
-from shimmy_operator.status.conditions import find
+from shimmy_operator.status.conditions import Verdict
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS: Final = 10
@@ -33,8 +33,7 @@ async def write_status(
     if before == after:
         return
     key = reference(manifest)
-    old, new = _ready(before), _ready(after)
-    changed = (old.status, old.reason) != (new.status, new.reason) if old and new else True
+    changed = _changed(before, after)
     now = environment.clock()
     if not changed and _generation(before) == _generation(after) and key in environment.progress_written:
         wait = _PROGRESS_SECONDS - (now - environment.progress_written[key]).total_seconds()
@@ -44,8 +43,10 @@ async def write_status(
     written = await environment.cluster.apply_status(_status_manifest(manifest, after))
     environment.progress_written[key] = now
     environment.store.put(written)
-    if changed and new is not None and new.reason not in progress:
-        await _tell(environment, manifest, new)
+    for condition in changed:
+        if condition.reason not in progress:
+            verdict = Verdict(condition.status == "True", condition.reason, condition.message)
+            await tell(environment, manifest, verdict)
 
 
 def _status_manifest(manifest: Manifest, status: ApiModel) -> Manifest:
@@ -62,9 +63,11 @@ def _status_manifest(manifest: Manifest, status: ApiModel) -> Manifest:
     }
 
 
-def _ready(status: Any) -> Condition | None:
-    conditions: Conditions = status.conditions
-    return find(conditions, READY)
+def _changed(before: Any, after: Any) -> list[Condition]:
+    """The conditions whose status or reason is another one than before."""
+    old = {condition.type: (condition.status, condition.reason) for condition in before.conditions}
+    conditions: Conditions = after.conditions
+    return [now for now in conditions if old.get(now.type) != (now.status, now.reason)]
 
 
 def _generation(status: Any) -> int | None:
@@ -72,18 +75,19 @@ def _generation(status: Any) -> int | None:
     return generation
 
 
-async def _tell(environment: Environment, manifest: Manifest, condition: Condition) -> None:
+async def tell(environment: Environment, manifest: Manifest, verdict: Verdict) -> None:
+    """Tell something about an object as an Event."""
     try:
-        await environment.cluster.create(_event(environment, manifest, condition))
+        await environment.cluster.create(_event(environment, manifest, verdict))
     except ClusterError as error:
         # An Event is a courtesy; the condition says the same.
         _LOG.warning("no event for %s: %s", reference(manifest), error)
 
 
-def _event(environment: Environment, manifest: Manifest, condition: Condition) -> Manifest:
+def _event(environment: Environment, manifest: Manifest, verdict: Verdict) -> Manifest:
     metadata = manifest["metadata"]
     now = environment.clock().strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-    digest = hashlib.sha256(f"{metadata['uid']}{condition.reason}{now}".encode()).hexdigest()[:16]
+    digest = hashlib.sha256(f"{metadata['uid']}{verdict.reason}{now}".encode()).hexdigest()[:16]
     return {
         "apiVersion": "events.k8s.io/v1",
         "kind": "Event",
@@ -95,9 +99,9 @@ def _event(environment: Environment, manifest: Manifest, condition: Condition) -
         "reportingController": _REPORTER,
         "reportingInstance": names.FIELD_MANAGER,
         "action": "Reconcile",
-        "type": "Normal" if condition.status == "True" else "Warning",
-        "reason": condition.reason,
-        "note": condition.message[:_LONGEST_NOTE],
+        "type": "Normal" if verdict.ready else "Warning",
+        "reason": verdict.reason,
+        "note": verdict.message[:_LONGEST_NOTE],
         "regarding": {
             "apiVersion": manifest["apiVersion"],
             "kind": manifest["kind"],

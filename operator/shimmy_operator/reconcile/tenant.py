@@ -4,6 +4,7 @@ from shimmy_api import names
 from shimmy_api.tenant import KeyStatus, ShimmyTenantSpec, ShimmyTenantStatus
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import delete, ensure, ensure_created, ensure_secret, is_going, is_owned
+from shimmy_operator.reconcile.discovery import reconcile_discovery
 from shimmy_operator.reconcile.environment import Environment, namespace_of
 from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
 from shimmy_operator.reconcile.outcome import Outcome
@@ -23,16 +24,17 @@ from shimmy_operator.render.secrets import (
 from shimmy_operator.render.service_account import render_service_account
 from shimmy_operator.status import tenant as status
 from shimmy_operator.status.conditions import Verdict
+from shimmy_operator.status.discovery import PROGRESS, Discovered
 
 
 async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outcome[ShimmyTenantStatus]:
-    """Make the namespace and what belongs into it, then the keys, then the router's copy of them."""
+    """Make the namespace and what belongs into it, then the keys and their copy, then the models that are found."""
     spec = ShimmyTenantSpec.model_validate(manifest["spec"])
     before = ShimmyTenantStatus.model_validate(manifest.get("status") or {})
     name, namespace = manifest["metadata"]["name"], namespace_of(manifest)
     refusal = _refuse_namespace(environment, name, namespace, before)
     if refusal is not None:
-        return _outcome(environment, manifest, before, refusal, None, ())
+        return _outcome(environment, manifest, before, refusal, None, (), None)
     await ensure_created(environment, render_namespace(name, namespace))
     await ensure(environment, render_service_account(name, namespace))
     await ensure(environment, render_quota(name, namespace, spec.quota))
@@ -41,7 +43,8 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
     owner = Owner("ShimmyTenant", name, manifest["metadata"]["uid"])
     await _ensure_authorities(environment, owner, namespace)
     keys, verdict = await _ensure_keys(environment, owner, namespace, spec)
-    return _outcome(environment, manifest, before, verdict, namespace, keys)
+    discovered = await reconcile_discovery(environment, manifest, namespace, spec.discovery)
+    return _outcome(environment, manifest, before, verdict, namespace, keys, discovered)
 
 
 async def _ensure_authorities(environment: Environment, owner: Owner, namespace: str) -> None:
@@ -104,7 +107,8 @@ def _outcome(
     verdict: Verdict,
     namespace: str | None,
     keys: tuple[KeyStatus, ...],
+    discovered: Discovered | None,
 ) -> Outcome[ShimmyTenantStatus]:
     generation = manifest["metadata"]["generation"]
-    after = status.tenant_status(verdict, namespace, keys, before, generation, environment.now)
-    return Outcome(before, after)
+    after = status.tenant_status(verdict, namespace, keys, discovered, before, generation, environment.now)
+    return Outcome(before, after, PROGRESS)

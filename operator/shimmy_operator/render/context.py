@@ -52,6 +52,8 @@ class Context:
     fetch_network: FetchNetwork = FetchNetwork()
     api_server_addresses: tuple[Address, ...] = ()
     """Where the API server answers; closed to fetch Jobs even inside an allowed block."""
+    api_server_ports: tuple[int, ...] = (443,)
+    """TCP ports there: of its Service, and of the server itself behind it."""
 
     def engine_image(self, flavor: Flavor) -> str:
         """The operator's own image of a flavor."""

@@ -20,7 +20,7 @@ class Owner:
 
 
 def labels(tenant: str, *, component: str | None = None, **more: str) -> dict[str, str]:
-    """Labels of a child of `tenant`; `more` adds some of LABEL_MODEL and LABEL_INSTANCE_OF by keyword."""
+    """Labels of a child of `tenant`; `more` adds some by keyword: model, instance, keys, source, discovered_by."""
     found = {
         names.LABEL_PART_OF: names.PART_OF,
         names.LABEL_MANAGED_BY: names.FIELD_MANAGER,
@@ -28,7 +28,13 @@ def labels(tenant: str, *, component: str | None = None, **more: str) -> dict[st
     }
     if component:
         found[names.LABEL_COMPONENT] = component
-    keys = {"model": names.LABEL_MODEL, "instance": names.LABEL_INSTANCE_OF, "keys": names.LABEL_KEYS}
+    keys = {
+        "model": names.LABEL_MODEL,
+        "instance": names.LABEL_INSTANCE_OF,
+        "keys": names.LABEL_KEYS,
+        "source": names.LABEL_DISCOVERY_SOURCE,
+        "discovered_by": names.LABEL_DISCOVERED_BY,
+    }
     return found | {keys[key]: names.bounded(value) for key, value in more.items()}
 
 

@@ -34,13 +34,13 @@ def read_result(
 ) -> Artifact | Refusal | Running:
     """What the newest pod of the Job says, together with the Job's own state."""
     newest_first = sorted(pods, key=lambda pod: str(pod["metadata"].get("creationTimestamp", "")), reverse=True)
-    messages = [message for pod in newest_first if (message := _termination(pod)) is not None]
+    messages = [message for pod in newest_first if (message := termination(pod)) is not None]
     found = [_parse(message, location, digest) for message in messages]
     artifact = next((item for item in found if isinstance(item, Artifact)), None)
     refusal = next((item for item in found if isinstance(item, Refusal)), None)
-    if _finished(job, "Complete"):
+    if finished(job, "Complete"):
         return artifact or Refusal("ResultLost", f"Job {job['metadata']['name']} succeeded but its pod is gone")
-    if _finished(job, "Failed"):
+    if finished(job, "Failed"):
         return refusal or Refusal("CheckFailed", f"Job {job['metadata']['name']} failed without a result")
     problem = find_problem(newest_first)
     if problem is not None:
@@ -48,12 +48,14 @@ def read_result(
     return Running(refusal)
 
 
-def _finished(job: Manifest, how: str) -> bool:
+def finished(job: Manifest, how: str) -> bool:
+    """Whether a Job ended with a condition, Complete or Failed."""
     conditions = job.get("status", {}).get("conditions") or ()
     return any(condition["type"] == how and condition["status"] == "True" for condition in conditions)
 
 
-def _termination(pod: Manifest) -> tuple[int, str] | None:
+def termination(pod: Manifest) -> tuple[int, str] | None:
+    """Exit code and message of a pod that ended; None of one that did not."""
     for container in pod.get("status", {}).get("containerStatuses") or ():
         ended = (container.get("state") or {}).get("terminated")
         if ended:

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from shimmy_api.conditions import READY, Condition, Conditions
+from shimmy_api.conditions import READY, Condition, Conditions, ConditionStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -15,12 +15,17 @@ class Verdict:
 
 
 def ready_condition(verdict: Verdict, previous: Conditions, generation: int, now: str) -> Condition:
-    """The condition Ready. Its time moves only when its status changes (KEP-1623); `now` is in RFC 3339."""
-    status = "True" if verdict.ready else "False"
-    before = find(previous, READY)
+    """The condition Ready."""
+    return condition(READY, verdict, previous, generation, now)
+
+
+def condition(kind: str, verdict: Verdict, previous: Conditions, generation: int, now: str) -> Condition:
+    """A condition. Its time moves only when its status changes (KEP-1623); `now` is in RFC 3339."""
+    before = find(previous, kind)
+    status: ConditionStatus = "True" if verdict.ready else "False"
     return Condition(
-        type=READY,
-        status="True" if verdict.ready else "False",
+        type=kind,
+        status=status,
         observed_generation=generation,
         last_transition_time=before.last_transition_time if before and before.status == status else now,
         reason=verdict.reason,

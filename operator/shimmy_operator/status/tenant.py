@@ -1,7 +1,9 @@
 """Status of a ShimmyTenant."""
 
+from shimmy_api.conditions import DISCOVERED
 from shimmy_api.tenant import KeyStatus, ShimmyTenantStatus
-from shimmy_operator.status.conditions import Verdict, ready_condition
+from shimmy_operator.status.conditions import Verdict, condition, ready_condition
+from shimmy_operator.status.discovery import Discovered
 
 READY = Verdict(True, "Provisioned", "The namespace, its quota, its walls and its keys are there.")
 
@@ -43,14 +45,19 @@ def tenant_status(
     verdict: Verdict,
     namespace: str | None,
     keys: tuple[KeyStatus, ...],
+    discovery: Discovered | None,
     previous: ShimmyTenantStatus,
     generation: int,
     now: str,
 ) -> ShimmyTenantStatus:
-    """The whole status; `namespace` is None until it is the tenant's."""
+    """The whole status; `namespace` is None until it is the tenant's, `discovery` where none is asked for."""
+    conditions = [ready_condition(verdict, previous.conditions, generation, now)]
+    if discovery is not None:
+        conditions.append(condition(DISCOVERED, discovery.verdict, previous.conditions, generation, now))
     return ShimmyTenantStatus(
         observed_generation=generation,
         namespace=namespace,
         keys=tuple(sorted(keys, key=lambda key: key.name)),
-        conditions=(ready_condition(verdict, previous.conditions, generation, now),),
+        discovery=discovery.sources if discovery is not None else (),
+        conditions=tuple(conditions),
     )

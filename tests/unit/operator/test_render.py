@@ -25,9 +25,11 @@ from tests.unit.operator.samples import (
 
 from shimmy_api import names
 from shimmy_api.sources import VolumeSource, parse_source
-from shimmy_api.tenant import FetchPolicy, Quota
+from shimmy_api.tenant import Discovery, FetchPolicy, Quota
+from shimmy_operator.render import discovery
 from shimmy_operator.render.context import FetchNetwork
 from shimmy_operator.render.deployment import render_deployment
+from shimmy_operator.render.discovered import WantedModel, render_discovered
 from shimmy_operator.render.fetch_access import closed_port, render_authorities
 from shimmy_operator.render.job import render_job
 from shimmy_operator.render.metadata import Owner, stamped
@@ -44,6 +46,17 @@ NS: Final = "shimmy-acme"
 TENANT: Final = Owner("ShimmyTenant", "acme", "uid-0")
 MODEL: Final = Owner("ShimmyModel", "tiny", "uid-2")
 FETCH: Final = FetchPolicy.model_validate({"egress": [{"cidr": "2001:db8::/32", "ports": [443, 8443]}]})
+DISCOVERY: Final = Discovery.model_validate(
+    {
+        "sources": [
+            {"name": "shared", "source": "pvc://models/llm/", "personal": ["alice/*", "-x"], "sha256": True},
+            {"name": "whole", "source": "pvc://models"},
+        ],
+        "schedule": {"cron": "30 3 * * *", "timeZone": "Europe/Berlin"},
+    }
+)
+HOURLY: Final = DISCOVERY.model_copy(update={"schedule": None})
+SHARED, WHOLE = DISCOVERY.sources
 
 OFFLINE: Final = replace(CONTEXT, fetch_network=FetchNetwork(offline=True))
 
@@ -66,6 +79,19 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "job-fetch-offline": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, OFFLINE),
     "network-policies-offline": lambda: render_network_policies("acme", NS, FETCH, OFFLINE),
     "authorities": lambda: render_authorities("acme", NS, TENANT, NETWORK),
+    "discovery-account": lambda: discovery.render_account("acme", NS),
+    "discovery-binding": lambda: discovery.render_binding("acme", NS, TENANT),
+    "discovery-config-map": lambda: discovery.render_config_map("acme", NS, TENANT),
+    "discovery-policy": lambda: discovery.render_policy(
+        "acme", NS, replace(CONTEXT, api_server_ports=(443, 6443)), wanted=True
+    ),
+    "discovery-policy-unwanted": lambda: discovery.render_policy("acme", NS, CONTEXT, wanted=False),
+    "discovery-job": lambda: discovery.render_job("acme", NS, TENANT, SHARED, CONTEXT),
+    "discovery-schedule": lambda: discovery.render_schedule("acme", NS, TENANT, DISCOVERY, SHARED, CONTEXT),
+    "discovery-schedule-hourly": lambda: discovery.render_schedule("acme", NS, TENANT, HOURLY, WHOLE, CONTEXT),
+    "discovered-model": lambda: render_discovered(
+        "acme", NS, WantedModel("toy", "shared", {"gguf": {"source": "pvc://models/llm/toy.gguf"}}, personal=True)
+    ),
     "service": lambda: render_service("acme", NS, OWNER, "tiny"),
     "deployment": lambda: render_deployment("acme", NS, OWNER, SMALL, served(), CONTEXT),
     "deployment-gpu": lambda: render_deployment("acme", NS, OWNER, GPU, served(HTTP_MODEL), CONTEXT),
@@ -129,12 +155,13 @@ def test_a_file_of_the_users_needs_no_volume() -> None:
     assert render_volume("acme", NS, "tiny", VOLUME_MODEL) is None
 
 
-@pytest.mark.parametrize("case", ["namespace", "quota", "network-policies", "volume"])
+@pytest.mark.parametrize("case", ["namespace", "quota", "network-policies", "volume", "discovery-policy"])
 def test_what_guards_or_holds_data_has_no_owner(case: str) -> None:
     assert "ownerReferences" not in yaml.safe_dump(CASES[case]())
 
 
 @pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "job-fetch-network"])
+@pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "discovery-job"])
 def test_no_secret_is_in_a_pods_environment_or_arguments(case: str) -> None:
     container = CASES[case]()["spec"]["template"]["spec"]["containers"][0]
     public = {"HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
