@@ -47,9 +47,6 @@ def _logging() -> None:
         logging.getLogger(name).setLevel(logging.WARNING)
 
 
-app.command()(discover)
-
-
 @app.command()
 def serve(
     *,
@@ -252,6 +249,9 @@ def _report(path: Path, work: Callable[[], dict[str, Any]]) -> None:
         write_report(path, refusal_of(error))
         code = names.FETCH_UNREACHABLE if error.reason in _PASSING else names.FETCH_REFUSED
         raise typer.Exit(code) from error
+
+
+app.command()(discover)
 
 
 def main() -> None:
