@@ -88,6 +88,22 @@ class TestCluster:
         assert emptied["status"] == {"observedGeneration": 1}
         await port.delete(reference(made), made["metadata"]["uid"])
 
+    async def test_an_object_that_has_changed_since_is_neither_applied_nor_deleted(
+        self, port: Cluster, name: str
+    ) -> None:
+        made = await port.create(quota(name, pods="1"))
+        now = await port.apply(quota(name, pods="2"))
+        wanted = quota(name, pods="3")
+        with pytest.raises(ConflictError):
+            await port.apply({**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version(made)}})
+        with pytest.raises(ConflictError):
+            await port.delete(reference(made), made["metadata"]["uid"], version(made))
+        same = {**wanted, "metadata": {**wanted["metadata"], "resourceVersion": version(now)}}
+        last = await port.apply(same)
+        assert last["spec"]["hard"] == {"pods": "3"}
+        await port.delete(reference(made), made["metadata"]["uid"], version(last))
+        assert version(await port.apply(wanted)) != version(last)
+
     async def test_this_very_object_is_deleted_and_a_missing_one_is_no_error(self, port: Cluster, name: str) -> None:
         made = await port.create(quota(name, pods="1"))
         with pytest.raises(ConflictError):

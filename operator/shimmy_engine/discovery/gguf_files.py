@@ -32,7 +32,9 @@ def inspect_gguf(path: Path) -> Discovered:
         return _adapter(path, header, size)
     if kind != "model":
         raise UnusableError("Unsupported", f"general.type is {kind[:80]!r}: the file holds no language model")
-    check_servable(header)
+    lines = tuple(line for line in _LINES if header.tensors and not obstacle(header, line))
+    if not lines:
+        check_servable(header)  # says why
     return Discovered(
         name=dns_label(path.stem),
         kind="gguf",
@@ -42,7 +44,7 @@ def inspect_gguf(path: Path) -> Discovered:
         quantization=quantization(header),
         context_length=header.context_length,
         parameters=header.parameters,
-        lines=tuple(line for line in _LINES if not obstacle(header, line)),
+        lines=lines,
         known_as=_names(path, header),
     )
 

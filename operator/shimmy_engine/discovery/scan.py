@@ -42,6 +42,8 @@ class Claim:
         """
         if not path.is_relative_to(self.mount):
             raise UnusableError("NotOnClaim", f"it does not lie below {self.mount}, where claim {self.name} is mounted")
+        if path == self.mount:
+            raise UnusableError("PathUnusable", "a source cannot name a whole claim: move it into a folder")
         inside = shown(path.relative_to(self.mount))
         source = f"pvc://{self.name}/{inside}"
         if inside != str(path.relative_to(self.mount)) or any(part.isspace() for part in inside):

@@ -76,13 +76,14 @@ class KubeCluster:
         path = _path(reference(manifest))
         return await self._json("patch", path, body=patch, content_type=_JSON_PATCH, field_manager=FIELD_MANAGER)
 
-    async def delete(self, reference: Reference, uid: str) -> None:
+    async def delete(self, reference: Reference, uid: str, resource_version: str | None = None) -> None:
         """See Cluster."""
         self._count("delete")
         options = {
             "apiVersion": "v1",
             "kind": "DeleteOptions",
-            "preconditions": {"uid": uid},
+            "preconditions": {"uid": uid}
+            | ({"resourceVersion": resource_version} if resource_version is not None else {}),
             "propagationPolicy": "Background",
         }
         try:

@@ -18,7 +18,11 @@ class Cluster(Protocol):
         """
 
     async def apply(self, manifest: Manifest) -> Manifest:
-        """Make the object have these fields (server-side apply, forced), and return it as stored."""
+        """Make the object have these fields (server-side apply, forced), and return it as stored.
+
+        Raises:
+            ConflictError: the manifest has a resourceVersion, and the object another one.
+        """
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """The same for its status; `manifest` has metadata (with the resourceVersion) and status.
@@ -31,8 +35,12 @@ class Cluster(Protocol):
     async def replace_spec(self, manifest: Manifest) -> Manifest:
         """Overwrite the whole spec of an existing object, fields of other managers included."""
 
-    async def delete(self, reference: Reference, uid: str) -> None:
-        """Delete this very object, and in the background what it owns. Nothing happens if it is gone."""
+    async def delete(self, reference: Reference, uid: str, resource_version: str | None = None) -> None:
+        """Delete this very object, and in the background what it owns. Nothing happens if it is gone.
+
+        Raises:
+            ConflictError: another object has its name, or it has another than the given resourceVersion.
+        """
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from shimmy_api.handover import unpack
 from shimmy_api.tenant import Discovery, DiscoverySource
 from shimmy_operator.cluster.errors import ForbiddenError, InvalidError
 from shimmy_operator.cluster.resources import Manifest, reference
-from shimmy_operator.reconcile.children import delete, ensure, ensure_created, is_going, is_owned, prune
+from shimmy_operator.reconcile.children import ensure, ensure_created, is_going, is_owned, prune
 from shimmy_operator.reconcile.compare import differs
 from shimmy_operator.reconcile.discovery_plan import Plan, Seen, make_plan
 from shimmy_operator.reconcile.environment import Environment
@@ -153,7 +153,9 @@ async def _carry_out(environment: Environment, tenant: Manifest, namespace: str,
             done[change].append(model.name)
     for manifest in plan.retired:
         if not is_going(manifest):
-            await delete(environment, manifest)
+            metadata = manifest["metadata"]
+            # As it was seen: who took the label off just now has made it their own.
+            await environment.cluster.delete(reference(manifest), metadata["uid"], metadata["resourceVersion"])
             environment.store.remove(manifest)
             done["retired"].append(manifest["metadata"]["name"])
     if any(done.values()):
@@ -171,6 +173,7 @@ async def _bring(environment: Environment, tenant: str, namespace: str, model: W
         return "added"
     if is_going(live) or not differs(wanted, live):
         return None
+    wanted["metadata"]["resourceVersion"] = live["metadata"]["resourceVersion"]  # as it was seen, or not at all
     environment.store.put(await environment.cluster.apply(wanted))
     return "updated"
 

@@ -41,7 +41,7 @@ def found_verdict(report: DiscoveryReport, models: int, skips: Sequence[Skipped]
         missed = next((skip for skip in report.skipped if skip.reason in _MISSED), None)
         why = f"{missed.path}: {missed.message}" if missed else "more was found than fits into a report"
         return Verdict(False, "Incomplete", f"not everything could be looked at, so nothing is retired; {why}")
-    return Verdict(True, "Discovered", f"{models} models")
+    return Verdict(True, "Discovered", f"{models} of {len(report.models)} are ShimmyModels")
 
 
 def no_report(jobs: Sequence[Manifest], pods: Iterable[Manifest]) -> Verdict:

@@ -218,6 +218,12 @@ def test_a_path_that_no_source_can_name_is_told_where_sources_are_asked_for(tmp_
     report.model_dump_json()
 
 
+def test_a_model_that_fills_a_whole_claim_is_told(tmp_path: Path) -> None:
+    samples.hugging_face(tmp_path / "claim")
+    report = look(tmp_path / "claim", claim=Claim("models", tmp_path / "claim"))
+    assert [item.reason for item in report.skipped] == ["PathUnusable"]
+
+
 def test_one_file_under_two_paths_is_one_model(tmp_path: Path) -> None:
     path = toy_gguf.write(tmp_path / "toy.gguf")
     (tmp_path / "link.gguf").symlink_to(path)

@@ -57,6 +57,7 @@ class FakeCluster:
     async def apply(self, manifest: Manifest) -> Manifest:
         key = reference(manifest)
         self._require_namespace(key)
+        self._require_version(key, manifest)
         return self._merge(key, manifest, "")
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
@@ -64,23 +65,28 @@ class FakeCluster:
         live = self.objects.get(key)
         if live is None:
             raise NotFoundError(f"404: {key} not found")
-        version = live["metadata"]["resourceVersion"]
-        if manifest["metadata"].get("resourceVersion", version) != version:
-            raise ConflictError(f"409: {key} has changed")
+        self._require_version(key, manifest)
         return self._merge(key, {"status": manifest["status"]}, "status")
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:
         key = reference(manifest)
         return self._write("replace", key, {**self.objects[key], "spec": copy.deepcopy(manifest["spec"])})
 
-    async def delete(self, reference: Reference, uid: str) -> None:
+    async def delete(self, reference: Reference, uid: str, resource_version: str | None = None) -> None:
         live = self.objects.get(reference)
         if live is None:
             return
         if live["metadata"]["uid"] != uid:
             raise ConflictError(f"409: {reference} has another uid")
+        if resource_version not in (None, live["metadata"]["resourceVersion"]):
+            raise ConflictError(f"409: {reference} has changed")
         self.writes.append(f"delete {reference}")
         self.drop(reference)
+
+    def _require_version(self, key: Reference, manifest: Manifest) -> None:
+        live = self.objects.get(key, {"metadata": {}})["metadata"].get("resourceVersion")
+        if manifest["metadata"].get("resourceVersion", live) != live:
+            raise ConflictError(f"409: {key} has changed")
 
     def _require_namespace(self, key: Reference) -> None:
         namespaced = RESOURCES[key.kind].namespaced
@@ -89,6 +95,8 @@ class FakeCluster:
 
     def _merge(self, key: Reference, manifest: Manifest, part: str) -> Manifest:
         fields = {name: value for name, value in manifest.items() if name not in ("apiVersion", "kind")}
+        if "metadata" in fields:
+            fields["metadata"] = {k: v for k, v in fields["metadata"].items() if k != "resourceVersion"}
         live = self.objects.get(key, {"apiVersion": RESOURCES[key.kind].api_version, "kind": key.kind})
         before = self._applied.get((key, part), {})
         self._applied[key, part] = copy.deepcopy(fields)

@@ -12,7 +12,7 @@ from shimmy_api import names
 from shimmy_api.discovery import Discovered, DiscoveryReport, skipped
 from shimmy_api.handover import pack
 from shimmy_api.tenant import DiscoverySource
-from shimmy_operator.cluster.errors import ForbiddenError, InvalidError
+from shimmy_operator.cluster.errors import ConflictError, ForbiddenError, InvalidError
 from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.render.discovery import revision_of
 from shimmy_operator.status.discovery import source_status
@@ -83,7 +83,7 @@ async def test_a_source_is_looked_through_at_once_and_again_by_schedule(bench: D
     bench.cluster.drop(Reference("Job", NS, f"shimmy-discover-shared-{REVISION[:8]}"))
     await bench.hand_over(report("toy"))
     assert bench.jobs() == []
-    assert bench.discovered() == ("Discovered", "shared: 1 models")
+    assert bench.discovered() == ("Discovered", "shared: 1 of 1 are ShimmyModels")
 
 
 async def test_a_source_that_changes_is_looked_through_anew_and_the_old_report_says_nothing(bench: Discovering) -> None:
@@ -196,3 +196,20 @@ async def test_rights_that_are_not_needed_any_more_are_taken_away(bench: Discove
     assert bench.child("NetworkPolicy", names.DISCOVERY_ACCESS)["spec"]["egress"] == []
     assert TOY in bench.cluster.objects
     assert [c["type"] for c in bench.cluster.objects[TENANT]["status"]["conditions"]] == ["Ready"]
+
+
+MOVED: Final = Discovered(name="toy", kind="gguf", path="/models/new/toy", source="pvc://models/new/toy")
+
+
+@pytest.mark.parametrize("found", [report(), report().model_copy(update={"models": (MOVED,)})], ids=["gone", "moved"])
+async def test_a_model_that_its_user_makes_their_own_in_this_moment_is_left_alone(
+    bench: Discovering, found: DiscoveryReport
+) -> None:
+    await bench.hand_over(report("toy"))
+    seen = bench.cluster.objects[TOY]
+    bench.cluster.put({**seen, "metadata": {**seen["metadata"], "labels": {}}})
+    bench.cluster.store.remove(bench.cluster.objects[TOY])
+    bench.cluster.store.put(seen)  # the watch has not told of it yet
+    with pytest.raises(ConflictError):
+        await bench.hand_over(found)
+    assert bench.cluster.objects[TOY]["metadata"]["labels"] == {}
