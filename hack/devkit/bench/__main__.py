@@ -4,6 +4,7 @@ import argparse
 import sys
 
 from devkit.bench import router
+from devkit.bench.engine import command as engine
 from devkit.packages import MissingError
 
 
@@ -17,11 +18,14 @@ def main() -> None:
     command = commands.add_parser("router", help="the router beside a plain Envoy proxy: CPU per request and latency")
     command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     command.add_argument("--seconds", type=int, default=4, help="of load in each round (default: 4)")
+    command.set_defaults(run=lambda arguments: router.run(arguments.rounds, arguments.seconds))
+    engine.add(commands)
     arguments = parser.parse_args()
     try:
-        router.run(arguments.rounds, arguments.seconds)
+        good = arguments.run(arguments)
     except (MissingError, RuntimeError, TimeoutError) as error:
         sys.exit(f"hack/bench: {error}")
+    sys.exit(good is False)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,6 @@
 """Envoys of a benchmark: the stub that answers, the plain proxy before it, and our router before it."""
 
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Iterator, Sequence
@@ -138,12 +137,6 @@ def _process(command: Sequence[str], log: Path) -> Iterator[int]:
             yield process.pid
         finally:
             process.terminate()
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time that a process has used, user and system. Fields 14 and 15 of /proc/PID/stat, proc_pid_stat(5)."""
-    fields = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def answers(port: int) -> None:

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from devkit import packages
-from devkit.bench.envoys import BODY, HOST, KEY, answers, cpu_seconds, plain, router, stub
+from devkit.bench.envoys import BODY, HOST, KEY, answers, plain, router, stub
+from devkit.bench.procfs import cpu_seconds
 from devkit.progress import say
 
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}

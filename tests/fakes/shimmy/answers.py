@@ -25,6 +25,7 @@ class Switches:
     start_seconds: float = 0.0
     budget: bool = False
     fault: str = ""
+    account: str = ""
 
     @classmethod
     def from_environment(cls) -> "Switches":
@@ -42,6 +43,7 @@ class Switches:
             start_seconds=float(value("START_SECONDS", "0")),
             budget=value("BUDGET", "1" if value("BUILD", "fleet") == "upstream" else "0") == "1",
             fault=value("FAULT", ""),
+            account=value("ACCOUNT", ""),
         )
 
     @property
@@ -58,6 +60,13 @@ class Script:
     stops: bool
     """Whether the model stops by itself after the pieces, rather than at max_tokens."""
     fault: str
+    mark: int = 0
+    """What the account knows the request by; 0 for one that generates nothing."""
+
+
+def mark(prompt: str) -> int:
+    """A number for the texts of a prompt."""
+    return zlib.crc32(prompt.encode())
 
 
 def script(prompt: str, max_tokens: int, switches: Switches, drawn: int = 0) -> Script:
@@ -71,10 +80,10 @@ def script(prompt: str, max_tokens: int, switches: Switches, drawn: int = 0) -> 
     elif "say" in commands:
         pieces = tuple(re.findall(r"\s*\S+", commands["say"]))
     else:
-        start = zlib.crc32(prompt.encode()) + drawn
+        start = mark(prompt) + drawn
         count = int(commands.get("tokens", switches.answer_tokens))
         pieces = tuple(f" {WORDS[(start + index) % len(WORDS)]}" for index in range(count))
-    return Script(pieces[:max_tokens], len(pieces) < max_tokens, fault)
+    return Script(pieces[:max_tokens], len(pieces) < max_tokens, fault, mark(prompt))
 
 
 def draw(body: dict[str, Any], switches: Switches) -> int:

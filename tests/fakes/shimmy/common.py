@@ -72,6 +72,7 @@ class Pace:
 
     def __init__(self, switches: Switches) -> None:
         self._switches = switches
+        self._account = os.open(switches.account, os.O_WRONLY | os.O_CREAT | os.O_APPEND) if switches.account else None
         self.cancelled = False
         """Whether the generation that runs is to end after its current token."""
 
@@ -85,14 +86,23 @@ class Pace:
         Raises:
             FailedError: the generation fails here.
         """
+        if index == 0:
+            self._note(script, 0)
         if script.fault and index == min(FAULT_AFTER, len(script.pieces)):
             await self._strike(script.fault, connection)
         if index == len(script.pieces):
+            self._note(script, index + (script.stops and self._switches.line == "airframe"))
             return
         if self._switches.tokens_per_second:
             await asyncio.sleep(1 / self._switches.tokens_per_second)
         elif index % 16 == 0:
             await asyncio.sleep(0)
+        self._note(script, index + 1)
+
+    def _note(self, script: Script, tokens: int) -> None:
+        """Write down how many tokens the request has got, so that it is known even of a process that is killed."""
+        if self._account is not None and script.mark:
+            os.write(self._account, f"{script.mark} {tokens}\n".encode())
 
     async def _strike(self, fault: str, connection: Connection) -> None:
         if fault == "crash":

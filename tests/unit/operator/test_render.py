@@ -160,8 +160,9 @@ def test_what_guards_or_holds_data_has_no_owner(case: str) -> None:
     assert "ownerReferences" not in yaml.safe_dump(CASES[case]())
 
 
-@pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "job-fetch-network"])
-@pytest.mark.parametrize("case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "discovery-job"])
+@pytest.mark.parametrize(
+    "case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "job-fetch-network", "discovery-job"]
+)
 def test_no_secret_is_in_a_pods_environment_or_arguments(case: str) -> None:
     container = CASES[case]()["spec"]["template"]["spec"]["containers"][0]
     public = {"HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
