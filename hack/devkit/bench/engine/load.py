@@ -6,8 +6,7 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
@@ -16,36 +15,22 @@ from tests.contract.running import TOKEN, Program, Runner
 from devkit.bench.engine import programs
 from devkit.bench.engine.asking import Seen, Wish
 from devkit.bench.engine.crowd import Crowd, metered, whole
-from devkit.bench.engine.transports import Http1
 from devkit.bench.engine.verdict import REFUSALS, Evidence, Expected, faults
 from devkit.bench.engine.watch import Holding, holding, load_average, slope
+from devkit.bench.engine.wishes import QUESTIONS, REAL_TOKENS, ask_alone, fake_wish, learn, leaving, question
 from devkit.progress import say
 from devkit.waiting import until
 from shimmy_api.usage import UsageRecord
 
 _FAKE_SPEED: Final = 1000
+_FAKE_SECONDS: Final = 0.04
+"""About what an answer of the fake takes at that speed."""
 _PATIENCE: Final = 300.0
 _IDLE: Final = 60.0
 _SAMPLE: Final = 0.5
 _PULL: Final = 0.5
 _WARM: Final = 0.3
 """Share of the load after which memory should not grow any more."""
-_REAL_TOKENS: Final = 16
-_SUBJECTS: Final = (
-    "France", "Japan", "Kenya", "Peru", "winter", "a kitchen", "the sea", "music", "a forest", "a library",
-    "a garden", "chess", "bread", "trains", "the moon", "rain", "a market", "paper", "bicycles", "coffee",
-)  # fmt: skip
-QUESTIONS: Final = tuple(
-    question.format(subject)
-    for question in (
-        "Tell me something about {}.",
-        "Write one sentence about {}.",
-        "List three things that one finds in {}.",
-        "Why do people like {}?",
-        "What does {} remind you of?",
-    )
-    for subject in _SUBJECTS
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +42,8 @@ class Size:
     queue: int
     """The runner's --queue."""
     seed: int = 1
+    questions: int = len(QUESTIONS)
+    """Different ones that a real model is asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,41 +61,6 @@ class Result:
     """Seconds from the end of the load to the whole answer of one more request."""
     alone: float
     """The same for that request before the load."""
-
-
-def fake_wishes(size: Size) -> list[Wish]:
-    """Requests to the fake, whose answers name them: JSON and streams, HTTP/1.1 and 2, cut at max_tokens or not."""
-    chance = random.Random(size.seed)
-    longest = size.clients * 0.04
-    return [_leaving(_fake_wish(f"wish-{number}", chance), chance, longest) for number in range(size.requests)]
-
-
-def _fake_wish(name: str, chance: random.Random) -> Wish:
-    words = " ".join(f"{name}/{index}" for index in range(chance.randint(1, 60)))
-    return _any_way(Wish(name, f"Say it. [[say={words}]]", max_tokens=chance.choice((8, 100))), chance)
-
-
-def real_wishes(size: Size, answer_seconds: float) -> list[Wish]:
-    """Requests to a real model; each question is asked by several clients."""
-    chance = random.Random(size.seed)
-    longest = size.clients * answer_seconds
-    return [
-        _leaving(_any_way(Wish(f"wish-{number}", chance.choice(QUESTIONS), _REAL_TOKENS), chance), chance, longest)
-        for number in range(size.requests)
-    ]
-
-
-def _any_way(wish: Wish, chance: random.Random) -> Wish:
-    return replace(wish, stream=chance.random() < 0.7, http2=chance.random() < 0.5)
-
-
-def _leaving(wish: Wish, chance: random.Random, longest: float) -> Wish:
-    """Let a third leave: after some time, which the queue, the prompt or the answer takes, or after some text."""
-    if chance.random() >= 1 / 3:
-        return wish
-    if wish.stream and chance.random() < 0.5:
-        return replace(wish, leave_at=chance.randint(1, 6))
-    return replace(wish, leave_after=chance.uniform(0.001, longest))
 
 
 def measure(chosen: Program, folder: Path, size: Size) -> Result:
@@ -151,35 +103,27 @@ class _Load:
 
     async def _prepare(self) -> list[Wish]:
         """The wishes, and what is to be expected: the fake's answers are known, the real model's are asked for."""
+        chance, names = random.Random(self._size.seed), [f"wish-{number}" for number in range(self._size.requests)]
         if self._fake:
-            wishes = fake_wishes(self._size)
+            wishes = [leaving(fake_wish(name, chance), chance, self._size.clients * _FAKE_SECONDS) for name in names]
             self._expected = {wish.prompt: self._oracle.expected(wish.prompt, wish.max_tokens) for wish in wishes}
             return wishes
-        say(f"asking {len(QUESTIONS)} questions alone")
+        questions = QUESTIONS[: self._size.questions]
+        say(f"asking {len(questions)} questions alone")
         begin = time.monotonic()
-        for index, question in enumerate(QUESTIONS):
-            await self._learn(Wish(f"alone-{index}", question, _REAL_TOKENS))
-        return real_wishes(self._size, (time.monotonic() - begin) / len(QUESTIONS))
-
-    async def _learn(self, wish: Wish) -> None:
-        seen = await self._ask(wish)
-        prompt, completion = seen.usage or (0, 0)
-        self._expected[wish.prompt] = Expected(seen.text, seen.reason, prompt, completion)
-        if self._oracle.counts_text and (prompt, completion) != self._oracle.counts(wish.prompt, seen.text):
-            self._doubts.append(f"{wish.name}: the tokenizer counts {self._oracle.counts(wish.prompt, seen.text)}")
+        lesson = await learn(self._crowd, questions, self._oracle)
+        self._expected, self._doubts = lesson.expected, lesson.doubts
+        longest = self._size.clients * (time.monotonic() - begin) / len(questions)
+        return [leaving(question(name, chance, questions), chance, longest) for name in names]
 
     async def _one_more(self, name: str) -> float:
         """Seconds that one answer takes now."""
-        wish = _fake_wish(name, random.Random(0)) if self._fake else Wish(name, QUESTIONS[0], _REAL_TOKENS)
+        wish = fake_wish(name, random.Random(0)) if self._fake else Wish(name, QUESTIONS[0], REAL_TOKENS)
         if self._fake:
             self._expected[wish.prompt] = self._oracle.expected(wish.prompt, wish.max_tokens)
         begin = time.monotonic()
-        await self._ask(wish)
+        await ask_alone(self._crowd, wish)
         return time.monotonic() - begin
-
-    async def _ask(self, wish: Wish) -> Seen:
-        async with aclosing(Http1(self._running.url)) as transport:
-            return await self._crowd.ask(replace(wish, http2=False), transport)
 
     async def _look(self) -> Holding:
         return await asyncio.to_thread(holding, self._running, self._folder, len(self._crowd.seen))

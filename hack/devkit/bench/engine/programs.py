@@ -62,6 +62,12 @@ def engine_url(running: Runner) -> str:
     return f"http://{command[command.index('--bind') + 1]}"
 
 
+def engine_model(running: Runner) -> str:
+    """The name that it knows the model by: the file's stem."""
+    command = procfs.command(engine(running))
+    return Path(command[command.index("--model-path") + 1]).stem
+
+
 @dataclass(frozen=True)
 class Account:
     """What the fake writes down of its generations, where it does."""

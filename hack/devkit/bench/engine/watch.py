@@ -53,4 +53,5 @@ def slope(points: Sequence[tuple[float, float]]) -> float:
 def load_average() -> str:
     """For the reader of the figures: what else ran on the machine."""
     one, five, _ = os.getloadavg()
-    return f"load average {one:.2f} (1 min), {five:.2f} (5 min) on {os.cpu_count()} CPUs"
+    usable = len(os.sched_getaffinity(0))
+    return f"load average {one:.2f} (1 min), {five:.2f} (5 min); {usable} of {os.cpu_count()} CPUs used"
