@@ -1,7 +1,7 @@
 """What each client makes of a pod that is busy, breaks off or leaves. Against the fake of each line."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -101,6 +101,42 @@ def test_a_full_queue_in_each_clients_words(busy: Clients) -> None:
     assert json.loads(busy.events("hi"))["error"]["code"] == "queue_full"
     (frame,), close = busy.frames("hi")
     assert (json.loads(frame)["error"]["code"], close) == ("queue_full", 1013)
+
+
+def leave_chat(clients: Clients) -> None:
+    with clients.chat("go on", stream=True) as stream:
+        next(iter(stream))
+
+
+def leave_response(clients: Clients) -> None:
+    with clients.respond("go on", stream=True) as stream:
+        next(iter(stream))
+
+
+def leave_message(clients: Clients) -> None:
+    with clients.message("go on", stream=True) as stream:
+        next(iter(stream))
+
+
+def leave_ollama(clients: Clients) -> None:
+    stream = clients.ollama_chat("go on", stream=True)
+    next(stream)
+    stream.close()
+
+
+def leave_websocket(clients: Clients) -> None:
+    with connect(f"{clients.running.url}/ws/generate", {"x-shimmy-engine-token": TOKEN}) as socket:
+        socket.send({"model": "m", "prompt": "go on"})
+        socket.next()
+
+
+@pytest.mark.parametrize("leave", [leave_chat, leave_response, leave_message, leave_ollama, leave_websocket])
+def test_leaving_a_stream_cancels_what_runs(clients: Clients, leave: Callable[[Clients], None]) -> None:
+    before = len(clients.running.usage())
+    leave(clients)
+    record = until(lambda: clients.running.usage()[before:], "the record", seconds=10)[0]
+    assert record["outcome"] == "cancelled"
+    assert record["completionTokens"] < 100
 
 
 def test_lists_and_liveness_need_no_place(busy: Clients) -> None:
