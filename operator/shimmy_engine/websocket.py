@@ -53,7 +53,7 @@ async def _serve(websocket: WebSocket, service: Service, request_id: str, refusi
         async for text in answer.texts():
             for frame in shimmy.frames(text):
                 await websocket.send_text(frame)
-        await websocket.send_text(dump(shimmy.done(answer.result)))
+        await websocket.send_text(dump(shimmy.done(answer.result, caller.model)))
     except EngineFailedError as error:
         raise RefusedError(error.told) from error
     finally:

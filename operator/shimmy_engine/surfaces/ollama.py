@@ -166,7 +166,7 @@ class OllamaShape:
 
     def whole(self, text: str, result: Result) -> bytes:
         """The JSON body of an answer that is not streamed."""
-        return dump(self._object(text) | _done(result)).encode()
+        return dump(_object(self, text) | _done(result)).encode()
 
     def first(self, _usage: Usage) -> bytes:
         """Nothing: the first line has text."""
@@ -174,23 +174,24 @@ class OllamaShape:
 
     def piece(self, text: str) -> bytes:
         """A line with text."""
-        return _line(self._object(text) | {"done": False})
+        return _line(_object(self, text) | {"done": False})
 
     def last(self, result: Result) -> bytes:
         """The line with counts and times."""
-        return _line(self._object("") | _done(result))
+        return _line(_object(self, "") | _done(result))
 
     def failure(self, error: ApiError) -> bytes:
         """A line with the error, at which Ollama's client raises."""
         return error_body(error, "") + b"\n"
 
-    def _object(self, text: str) -> dict[str, Any]:
-        content = {"message": {"role": "assistant", "content": text}} if self.chat else {"response": text}
-        return {"model": self.head.model, "created_at": _time(self.head.created), **content}
+
+def _object(shape: OllamaShape, text: str) -> dict[str, Any]:
+    content = {"message": {"role": "assistant", "content": text}} if shape.chat else {"response": text}
+    return {"model": shape.head.model, "created_at": _time(shape.head.created), **content}
 
 
 def _loaded(shape: OllamaShape) -> bytes:
-    return _line(shape._object("") | {"done": True, "done_reason": "load"})  # noqa: SLF001 - its module's own
+    return _line(_object(shape, "") | {"done": True, "done_reason": "load"})
 
 
 def _done(result: Result) -> dict[str, Any]:

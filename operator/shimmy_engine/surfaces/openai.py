@@ -3,9 +3,10 @@
 Source: https://github.com/openai/openai-openapi, CreateChatCompletionRequest, CreateCompletionRequest and Model.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final, Literal, Protocol
 
 from pydantic import Field
 
@@ -61,11 +62,22 @@ class ChatMessage(Body):
 
     @property
     def turn(self) -> tuple[str, str]:
-        """Role and text; `developer` is what newer models call `system`."""
-        role = "system" if self.role == "developer" else self.role
-        if isinstance(self.content, str):
-            return role, self.content
-        return role, "".join(part.text for part in self.content)
+        """Role and text."""
+        return turn_of(self.role, self.content)
+
+
+class HasText(Protocol):
+    """A part of a message."""
+
+    @property
+    def text(self) -> str:
+        """What it says."""
+
+
+def turn_of(role: str, content: str | Sequence[HasText]) -> tuple[str, str]:
+    """Role and text of a message; `developer` is what newer models call `system`."""
+    text = content if isinstance(content, str) else "".join(part.text for part in content)
+    return "system" if role == "developer" else role, text
 
 
 class StreamOptions(Body):

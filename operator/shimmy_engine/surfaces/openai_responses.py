@@ -14,6 +14,7 @@ from shimmy_engine.requests import Generation
 from shimmy_engine.results import Result, Usage
 from shimmy_engine.sse import encode_event
 from shimmy_engine.surfaces.bodies import Body, Empty, Tolerance, dump, read_object, validate
+from shimmy_engine.surfaces.openai import turn_of
 from shimmy_engine.surfaces.shape import EVENT_STREAM, Ask, Head
 
 _TOLERANCE: Final = Tolerance(
@@ -53,10 +54,7 @@ class _Message(Body):
 
     @property
     def turn(self) -> tuple[str, str]:
-        role = "system" if self.role == "developer" else self.role
-        if isinstance(self.content, str):
-            return role, self.content
-        return role, "".join(part.text for part in self.content)
+        return turn_of(self.role, self.content)
 
 
 class _ResponseBody(Body):

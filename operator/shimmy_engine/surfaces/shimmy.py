@@ -92,7 +92,7 @@ class GenerateShape:
 
     def whole(self, text: str, result: Result) -> bytes:
         """The JSON body of an answer that is not streamed."""
-        return dump({"response": text, "model": self.head.model} | _ending(result)).encode()
+        return dump({"response": text} | _ending(result, self.head.model)).encode()
 
     def first(self, _usage: Usage) -> bytes:
         """Nothing: the first event has text."""
@@ -104,7 +104,7 @@ class GenerateShape:
 
     def last(self, result: Result) -> bytes:
         """An event of the type `done` with reason and usage, then Shimmy's own end."""
-        return encode_event(dump(done(result)), event="done") + encode_event(DONE)
+        return encode_event(dump(done(result, self.head.model)), event="done") + encode_event(DONE)
 
     def failure(self, error: ApiError) -> bytes:
         """An event of the type `error`."""
@@ -116,17 +116,17 @@ def frames(text: str) -> tuple[str, ...]:
     return _apart(text, '{"')
 
 
-def done(result: Result) -> dict[str, Any]:
+def done(result: Result, model: str) -> dict[str, Any]:
     """The last frame or event."""
-    return {"done": True} | _ending(result)
+    return {"done": True} | _ending(result, model)
 
 
 def _apart(text: str, mark: str) -> tuple[str, ...]:
     return (text[:1], text[1:]) if text.startswith(mark) and len(text) > 1 else (text,)
 
 
-def _ending(result: Result) -> dict[str, Any]:
-    return {"finish_reason": result.reason, "usage": usage_object(result.usage)}
+def _ending(result: Result, model: str) -> dict[str, Any]:
+    return {"model": model, "finish_reason": result.reason, "usage": usage_object(result.usage)}
 
 
 def models(card: ModelCard) -> dict[str, Any]:

@@ -78,6 +78,7 @@ def test_a_stream_is_bare_text_then_what_it_came_to() -> None:
     assert events[2][0] == "done"
     assert json.loads(events[2][1]) == {
         "done": True,
+        "model": "m",
         "finish_reason": "stop",
         "usage": {"prompt_tokens": 3, "completion_tokens": 2, "total_tokens": 5},
     }
