@@ -3,6 +3,7 @@
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
@@ -102,8 +103,7 @@ class Api:
         return await self._answer(call, shimmy.parse_generate if native else ollama.parse_generate)
 
     async def _answer(self, call: Call, parse: Parse) -> Response:
-        self._check_accepting()
-        asked = parse(await read_body(call.request), call.card)
+        asked = parse(await self._body(call), call.card)
         caller = call.caller(asked.model if isinstance(asked, Immediate) else asked.generation.model)
         head = Head(id=uuid.uuid4().hex, created=int(time.time()), model=caller.model)
         if isinstance(asked, Immediate):
@@ -116,8 +116,7 @@ class Api:
             return Response(status_code=CLIENT_CLOSED_REQUEST)
 
     async def _count(self, call: Call) -> Response:
-        self._check_accepting()
-        generation = anthropic.parse_count(await read_body(call.request))
+        generation = anthropic.parse_count(await self._body(call))
         caller = call.caller(generation.model)
         watch = ClientWatch(call.request.receive)
         try:
@@ -128,9 +127,11 @@ class Api:
             watch.end()
         return Response(anthropic.count_body(tokens), media_type="application/json")
 
-    def _check_accepting(self) -> None:
+    async def _body(self, call: Call) -> bytes:
+        body = await read_body(call.request)
         if self._refusing():
             raise RefusedError(DRAINING)
+        return body
 
 
 def _describing(describe: Callable[[ModelCard], object]) -> Endpoint:
@@ -143,7 +144,9 @@ def _describing(describe: Callable[[ModelCard], object]) -> Endpoint:
 def _unsupported(what: str) -> Endpoint:
     error = ApiError(501, "unsupported_operation", f"The engines behind this address {what}.")
 
-    async def refuse(_call: Call) -> Response:
+    async def refuse(call: Call) -> Response:
+        with suppress(RefusedError):
+            await read_body(call.request)  # else Hypercorn closes a connection that the client goes on using
         raise RefusedError(error)
 
     return refuse

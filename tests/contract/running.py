@@ -70,6 +70,11 @@ class Runner:
         """All records of the journal."""
         return list(self.client.get("/internal/journal").json()["records"])
 
+    def settled(self) -> int:
+        """Number of records, once the engine is idle: a stop string ends the answer before the generation."""
+        until(lambda: self.metric("shimmy_engine_requests_in_flight") == 0, "an idle engine", seconds=START)
+        return len(self.usage())
+
     def metric(self, name: str) -> float:
         found = re.search(rf"^{re.escape(name)} (\S+)$", self.client.get("/metrics").text, re.MULTILINE)
         assert found, name

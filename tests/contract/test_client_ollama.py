@@ -1,8 +1,10 @@
 """Ollama's own client, as it is, against the runner over each Shimmy."""
 
+import socket
 from collections.abc import Iterator
 from typing import Any
 
+import httpx
 import ollama
 import pytest
 from tests.contract.h2c import post
@@ -197,13 +199,27 @@ def test_what_changes_models_is_refused(client: ollama.Client) -> None:
         assert "engines behind this address" in caught.value.error
 
 
+def test_a_refusal_leaves_the_connection_open(served: Runner) -> None:
+    """The body comes late, when a server that does not read it has answered and closed already."""
+    head = f"host: x\r\nx-shimmy-engine-token: {TOKEN}\r\ncontent-length: 2\r\n\r\n"
+    with socket.create_connection(("127.0.0.1", httpx.URL(served.url).port or 0), timeout=10) as wire:
+        wire.sendall(f"POST /api/pull HTTP/1.1\r\n{head}".encode())
+        assert served.client.get("/api/version").is_success
+        wire.sendall(f"{{}}POST /api/pull HTTP/1.1\r\n{head}{{}}".encode())
+        received = b""
+        while received.count(b"unsupported_operation") < 2:
+            chunk = wire.recv(65536)
+            assert chunk, "the connection was closed"
+            received += chunk
+
+
 def test_leaving_a_stream_frees_the_engine(client: ollama.Client, served: Runner) -> None:
-    before = len(served.usage())
+    before = served.settled()
     stream: Any = client.chat(model="m", messages=QUESTION, options={"num_predict": 40}, stream=True)
     next(stream)
     stream.close()
     assert text(chat(client))
-    assert len(served.usage()) == before + 2
+    assert served.settled() == before + 2
 
 
 def test_a_caller_without_the_token(served: Runner) -> None:

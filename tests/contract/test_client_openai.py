@@ -171,11 +171,11 @@ def test_an_unknown_model(client: openai.OpenAI) -> None:
 
 
 def test_leaving_a_chat_stream_frees_the_engine(client: openai.OpenAI, served: Runner) -> None:
-    before = len(served.usage())
+    before = served.settled()
     with client.chat.completions.create(model="m", messages=QUESTION, max_tokens=40, stream=True) as stream:
         next(iter(stream))
     assert text(chat(client))
-    assert len(served.usage()) == before + 2
+    assert served.settled() == before + 2
 
 
 def test_completion(client: openai.OpenAI) -> None:

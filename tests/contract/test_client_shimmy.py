@@ -120,15 +120,15 @@ def test_a_websocket_needs_the_token(served: Runner) -> None:
 
 
 def test_leaving_a_websocket_frees_the_engine(served: Runner) -> None:
-    before = len(served.usage())
+    before = served.settled()
     with opened(served) as socket:
         socket.send(ASK | {"max_tokens": 40})
         socket.next()
     assert whole(served)["response"]
-    assert len(served.usage()) == before + 2
+    assert served.settled() == before + 2
 
 
 def test_leaving_a_websocket_before_asking_is_nothing(served: Runner) -> None:
-    before = len(served.usage())
+    before = served.settled()
     opened(served).close()
-    assert len(served.usage()) == before
+    assert served.settled() == before
