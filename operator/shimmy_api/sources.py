@@ -133,7 +133,7 @@ def _volume(url: str, rest: str) -> VolumeSource:
 
 def _http(url: str) -> HttpSource:
     split = urlsplit(url)
-    _refuse_credentials(split)
+    _check_authority(split)
     name = unquote(split.path).rpartition("/")[2]
     if not split.hostname or name in ("", ".", "..") or "\0" in name:
         raise ValueError(f"{split.scheme}://{split.hostname or ''} names no host or no file")
@@ -142,7 +142,7 @@ def _http(url: str) -> HttpSource:
 
 def _s3(url: str) -> S3Source:
     split = urlsplit(url)
-    _refuse_credentials(split)
+    _check_authority(split)
     key = unquote(split.path).removeprefix("/")
     options = dict(parse_qsl(split.query, keep_blank_values=True))
     known = options.keys() <= {"endpoint", "region"}
@@ -151,7 +151,7 @@ def _s3(url: str) -> S3Source:
     endpoint = options.get("endpoint")
     if endpoint is not None:
         base = urlsplit(endpoint)
-        _refuse_credentials(base)
+        _check_authority(base)
         if base.scheme not in ("http", "https") or not base.hostname or base.query or base.fragment:
             raise ValueError(f"{endpoint!r} is not the http:// or https:// address of an S3 endpoint")
     return S3Source(split.netloc, key, endpoint, options.get("region"))
@@ -161,6 +161,8 @@ def _oci(url: str, rest: str) -> OciSource:
     reference, _, query = rest.partition("?")
     options = dict(parse_qsl(query, keep_blank_values=True))
     found = _OCI.fullmatch(reference)
+    if found is not None:
+        _check_authority(urlsplit(f"//{found['registry']}"))
     title = options.get("file")
     fine = options.keys() <= {"file"} and (title is None or (_is_clean(title) and "/" not in title))
     if found is None or not fine:
@@ -175,7 +177,10 @@ def _hub(url: str, rest: str) -> HubSource:
     return HubSource(found[1], found[2] or "main", found[3])
 
 
-def _refuse_credentials(split: SplitResult) -> None:
+def _check_authority(split: SplitResult) -> None:
+    """Refuse credentials, and by reading the port one that is none."""
+    if split.port == 0:
+        raise ValueError("0 is not a port")
     if split.username is not None or split.password is not None:
         raise ValueError("credentials do not belong into a model's URL")
 

@@ -9,6 +9,7 @@ from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.progress import Progress
 
 _CHUNK: Final = 1 << 20
+_NAMES: Final = {"sha256": "SHA-256", "git-blob": "git object id"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +64,3 @@ def compare(wanted: Checksum, found: Checksum) -> None:
         raise GgufError(
             "ChecksumMismatch", f"the file's {_NAMES[wanted.algorithm]} is {found.value}, not {wanted.value}"
         )
-
-
-_NAMES: Final = {"sha256": "SHA-256", "git-blob": "git object id"}

@@ -66,6 +66,18 @@ def test_a_file_of_a_branch_needs_one(tiny: Hub, model: bytes, destination: Path
     assert destination.read_bytes() == model
 
 
+def test_a_mirror_that_tells_no_checksum_is_not_believed(
+    tiny: Hub, model: bytes, destination: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listing = {"id": REPOSITORY, "sha": COMMIT, "siblings": [{"rfilename": "toy.Q8_0.gguf"}]}
+    monkeypatch.setattr(tiny, "_listing", lambda: listing)
+    source = f"hf://{REPOSITORY}@{COMMIT}/toy.Q8_0.gguf"
+    with pytest.raises(GgufError) as caught:
+        fetch_file(source, destination)
+    assert caught.value.reason == "ChecksumUnknown"
+    fetch_file(source, destination, hashlib.sha256(model).hexdigest())
+
+
 @pytest.mark.usefixtures("tiny")
 def test_a_file_that_is_not_there_is_told_with_those_that_are(destination: Path) -> None:
     with pytest.raises(GgufError, match=r"no file toy\.gguf; its GGUF files are toy\.Q8_0\.gguf") as caught:

@@ -164,6 +164,15 @@ def test_a_file_that_holds_no_certificates_is_told(destination: Path, tmp_path: 
         assert caught.value.reason == "CertificatesInvalid"
 
 
+def test_a_setting_that_names_no_certificates_is_told(
+    destination: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(tmp_path / "absent.crt"))
+    with pytest.raises(GgufError) as caught:
+        fetch_file("https://127.0.0.1:1/x.gguf", destination, "0" * 64)
+    assert (caught.value.reason, "SSL_CERT_FILE" in caught.value.message) == ("CertificatesInvalid", True)
+
+
 def test_a_bearer_token_and_a_login_are_shown_to_a_web_server(
     model: bytes, destination: Path, secret: Path, tmp_path: Path
 ) -> None:

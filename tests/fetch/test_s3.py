@@ -57,6 +57,24 @@ def test_the_profile_that_is_chosen_is_used_on_a_laptop(
     assert destination.read_bytes() == model
 
 
+def test_what_the_source_and_the_secret_say_counts_before_the_environment(
+    s3: Store, model: bytes, destination: Path, secret: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, value in {
+        "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+        "AWS_ENDPOINT_URL": "http://127.0.0.1:1",
+        "AWS_REGION": "elsewhere",
+        "AWS_ACCESS_KEY_ID": "other",
+        "AWS_SECRET_ACCESS_KEY": "other",
+        "AWS_SESSION_TOKEN": "other",
+        "AWS_VIRTUAL_HOSTED_STYLE_REQUEST": "true",
+        "AWS_SKIP_SIGNATURE": "true",
+    }.items():
+        monkeypatch.setenv(name, value)
+    fetch_file(s3.url(OBJECT), destination, hashlib.sha256(model).hexdigest(), keyed(secret))
+    assert destination.read_bytes() == model
+
+
 @pytest.mark.parametrize(
     ("key", "name", "reason"),
     [("wrong", OBJECT, "AccessDenied"), (SECRET, "absent.gguf", "SourceMissing"), (None, OBJECT, "AccessDenied")],

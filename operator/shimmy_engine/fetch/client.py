@@ -1,7 +1,6 @@
 """The HTTP client that all sources are reached with: proxies and certificate authorities hold for each of them."""
 
 import contextlib
-import ssl
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
@@ -20,16 +19,15 @@ def make_client(ca_file: Path | None = None) -> httpx.Client:
     """A client that follows HTTPS_PROXY, HTTP_PROXY, NO_PROXY and SSL_CERT_FILE, and trusts `ca_file` too.
 
     Raises:
-        GgufError: CertificatesInvalid, `ca_file` holds no certificates.
+        GgufError: CertificatesInvalid, one of the files holds no certificates.
     """
-    verify: ssl.SSLContext | bool = True
-    if ca_file is not None:
+    try:
         verify = httpx.create_ssl_context()
-        try:
+        if ca_file is not None:
             verify.load_verify_locations(ca_file)
-        except (OSError, ssl.SSLError) as error:
-            message = f"{ca_file} cannot be used as certificates: {error}"
-            raise GgufError("CertificatesInvalid", message) from error
+    except OSError as error:  # ssl.SSLError is one
+        message = f"{ca_file or 'SSL_CERT_FILE'} cannot be used as certificates: {error}"
+        raise GgufError("CertificatesInvalid", message) from error
     return httpx.Client(follow_redirects=True, max_redirects=_REDIRECTS, timeout=_TIMEOUT, verify=verify)
 
 

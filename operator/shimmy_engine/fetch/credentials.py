@@ -112,7 +112,7 @@ class Credentials:
         """
         if self._folder is not None:
             return {}
-        path = Path(self._environment.get(variable) or Path.home() / ".aws" / file)
+        path = Path(self._environment.get(variable) or self._home() / ".aws" / file)
         parser = configparser.ConfigParser(interpolation=None)
         try:
             parser.read(path)
@@ -127,7 +127,7 @@ class Credentials:
     def for_registry(self, registry: str) -> Login | str | None:
         """For a registry: a login, or a bearer token as text; on a laptop what `docker login` stored."""
         if self._folder is None:
-            folder = Path(self._environment.get("DOCKER_CONFIG") or Path.home() / ".docker")
+            folder = Path(self._environment.get("DOCKER_CONFIG") or self._home() / ".docker")
             return _docker_login(folder / "config.json", registry)
         token, login = self._entry("token"), self._login()
         if login is not None or token is not None:
@@ -137,6 +137,9 @@ class Credentials:
             if login is not None:
                 return login
         raise self._missing(f"token, username and password, or config.json with a login of {registry}")
+
+    def _home(self) -> Path:
+        return Path(self._environment.get("HOME", "/"))
 
     def _header(self) -> str | None:
         token, login = self._entry("token"), self._login()

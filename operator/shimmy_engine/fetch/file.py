@@ -40,9 +40,9 @@ def fetch_file(
 
     Raises:
         ValueError: `source` is none of these, or needs `sha256`.
-        GgufError: AccessDenied, CertificatesInvalid, ChecksumMismatch, CredentialsMissing, FileMissing, NoSpace,
-            NotGguf, NotWritable, Offline, SourceAmbiguous, SourceMissing, SourceUnreachable, SourceUntrusted, TooLarge,
-            Truncated, Unsupported.
+        GgufError: AccessDenied, CertificatesInvalid, ChecksumMismatch, ChecksumUnknown, CredentialsMissing,
+            FileMissing, NoSpace, NotGguf, NotWritable, Offline, SourceAmbiguous, SourceMissing, SourceUnreachable,
+            SourceUntrusted, TooLarge, Truncated, Unsupported.
     """
     path = local_path(source)
     if path is None:
@@ -55,16 +55,12 @@ def fetch_file(
     if options.offline:
         raise GgufError("Offline", _what_is_missing(source, destination, sha256))
     with make_client(options.ca_file) as client:
-        found = find(remote, client, Credentials(options.credentials))
+        found = _find(remote, client, Credentials(options.credentials))
         return _fetch(client, found, destination, sha256, options)
 
 
-def find(source: RemoteSource, client: httpx.Client, credentials: Credentials) -> Remote:
-    """Where and what the file of a source is. The library that a scheme needs is loaded with it.
-
-    Raises:
-        GgufError: the source cannot be used.
-    """
+def _find(source: RemoteSource, client: httpx.Client, credentials: Credentials) -> Remote:
+    """Where and what the file of a source is. The library that a scheme needs is loaded with it."""
     match source:
         case HttpSource():
             from shimmy_engine.fetch.web import find_on_web
@@ -104,12 +100,15 @@ def _fetch(
         if wanted is not None and wanted.algorithm == given.algorithm:
             compare(given, wanted)  # before anything is transferred
         wanted = given
+    if wanted is None:
+        raise GgufError("ChecksumUnknown", f"{remote.place} tells no checksum of the file; give its SHA-256")
     remote = Remote(remote.place, remote.address, remote.auth, wanted)
 
     def inspect(path: Path) -> ModelFile:
-        if wanted is not None and wanted.algorithm != "sha256":
-            wanted.check(path)
-        return check_file(path, wanted.value if wanted and wanted.algorithm == "sha256" else None)
+        if wanted.algorithm == "sha256":
+            return check_file(path, wanted.value)
+        wanted.check(path)
+        return check_file(path, None)
 
     def keep() -> ModelFile | None:
         with contextlib.suppress(GgufError):

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from shimmy_engine.fetch.spans import Span, is_valid
+from shimmy_engine.fetch.spans import Span, is_valid, last_present
 
 log = logging.getLogger(__name__)
 
@@ -43,7 +43,7 @@ class Partial:
         self._state = _state_of(path)
 
     def load(self, identity: Identity) -> list[Span]:
-        """What is missing; everything if what is there is of another identity or of an unknown one."""
+        """What is missing; everything if what is there is of another content, or of one that no checksum tells."""
         spans = self._read(identity)
         if spans is None:
             self.reset()
@@ -51,15 +51,16 @@ class Partial:
         return spans
 
     def _read(self, identity: Identity) -> list[Span] | None:
-        if not identity.validator and not identity.checksum:
-            return None
+        if not identity.checksum:
+            return None  # nothing would tell that the parts belong together
         try:
             state: Any = json.loads(self._state.read_text())
             spans = [Span(int(start), int(end)) for start, end in state["missing"]]
             same = Identity(**state["identity"]) == identity and is_valid(spans, identity.size)
+            there = os.fstat(self._handle).st_size >= last_present(spans, identity.size)
         except (OSError, ValueError, TypeError, KeyError):
             return None
-        return spans if same else None
+        return spans if same and there else None
 
     def save(self, identity: Identity, spans: Sequence[Span]) -> None:
         """Remember what is missing. What was written since the last call may be fetched again after a crash.
@@ -67,6 +68,8 @@ class Partial:
         Raises:
             OSError: the volume cannot be written.
         """
+        if not identity.checksum:
+            return
         state = {"identity": asdict(identity), "missing": [[span.at, span.end] for span in spans if span.size]}
         fresh = self._state.with_name(f"{self._state.name}.new")
         fresh.write_text(json.dumps(state))

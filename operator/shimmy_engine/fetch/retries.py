@@ -42,13 +42,22 @@ def check_status(response: httpx.Response, place: str, *allowed: int) -> None:
     status = response.status_code
     if status in allowed:
         return
-    said = response.headers.get("x-error-message", "")  # huggingface_hub, utils/_http.py: hf_raise_for_status
-    text = f"{place} answered with status {status}" + (f": {said[:_LONGEST_REASON]}" if said else "")
+    text = f"{place} answered with status {status}{_explanation(response)}"
     if status in _PASSING:
         raise PassingError(text, _asked_wait(response))
     if status in _DENIED:
         raise GgufError("AccessDenied", text)
     raise GgufError("SourceMissing" if status in _GONE else "SourceUnreachable", text)
+
+
+def _explanation(response: httpx.Response) -> str:
+    """What Hugging Face and S3 say in headers.
+
+    Sources: huggingface_hub, utils/_http.py, hf_raise_for_status; Amazon S3 API Reference, HeadBucket.
+    """
+    said = response.headers.get("x-error-message", "")[:_LONGEST_REASON]
+    region = response.headers.get("x-amz-bucket-region", "")[:_LONGEST_REASON]
+    return (f": {said}" if said else "") + (f": the bucket is in region {region}" if region else "")
 
 
 def network_error(error: Exception, place: str) -> PassingError | GgufError:

@@ -7,7 +7,7 @@ ranges, with proxies, certificate authorities and retries as everywhere.
 import os
 from collections.abc import Mapping
 from datetime import timedelta
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import httpx
 import obstore
@@ -15,12 +15,12 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from shimmy_api.sources import S3Source
-from shimmy_engine.fetch.credentials import Credentials
+from shimmy_engine.fetch.credentials import AccessKey, Credentials
 from shimmy_engine.fetch.remote import Remote
 from shimmy_engine.gguf_header import GgufError
 
 if TYPE_CHECKING:
-    from obstore.store import S3Config  # exists for type checkers only
+    from obstore.store import ClientConfig, S3Credential  # exist for type checkers only
 
 _REGION: Final = "us-east-1"
 _VALID: Final = timedelta(hours=1)
@@ -43,20 +43,30 @@ def find_in_s3(source: S3Source, credentials: Credentials, environment: Mapping[
         base = httpx.URL(endpoint)
         url = str(base.copy_with(path=f"{base.path.rstrip('/')}/{source.bucket}/{source.key}"))
         return Remote(place, lambda: url)
-    config: S3Config = {
-        "endpoint": endpoint,
-        "region": region,
-        "access_key_id": key.key_id,
-        "secret_access_key": key.secret,
-    }
-    if key.session_token:
-        config["session_token"] = key.session_token
     try:
-        store = S3Store(source.bucket, config=config, client_options={"allow_http": True})
+        store = _store(source.bucket, endpoint, region, key)
         obstore.sign(store, "GET", source.key, _VALID)
     except (BaseError, ValueError) as error:
         raise GgufError("SourceUnreachable", f"{place} makes no address: {type(error).__name__}") from error
     return Remote(place, lambda: obstore.sign(store, "GET", source.key, _VALID))
+
+
+def _store(bucket: str, endpoint: str, region: str, key: AccessKey) -> S3Store:
+    """A store that takes nothing from AWS's variables, which obstore reads by itself and puts before `endpoint`."""
+    config: Any = {
+        "aws_endpoint_url_s3": endpoint,
+        "region": region,
+        "virtual_hosted_style_request": False,
+        "skip_signature": False,
+    }
+    credential: S3Credential = {
+        "access_key_id": key.key_id,
+        "secret_access_key": key.secret,
+        "token": key.session_token,
+        "expires_at": None,
+    }
+    options: ClientConfig = {"allow_http": True}
+    return S3Store(bucket, config=config, client_options=options, credential_provider=lambda: credential)
 
 
 def _where(source: S3Source, environment: Mapping[str, str], profile: Mapping[str, str]) -> tuple[str, str]:

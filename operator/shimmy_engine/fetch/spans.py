@@ -49,6 +49,16 @@ def is_valid(spans: Iterable[Span], size: int) -> bool:
     return True
 
 
+def last_present(spans: Iterable[Span], size: int) -> int:
+    """Where the last byte that is not missing ends, in a file of `size` bytes."""
+    end = size
+    for span in sorted(spans, key=lambda span: span.at, reverse=True):
+        if span.end < end:
+            break
+        end = span.at
+    return end
+
+
 def parse_content_range(value: str) -> tuple[int, int, int] | None:
     """First byte, end (not included) and size of the whole, of a header Content-Range (RFC 9110, 14.4)."""
     found = _CONTENT_RANGE.fullmatch(value.strip())

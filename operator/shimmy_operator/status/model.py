@@ -17,6 +17,7 @@ _ADVICE = {
     "SourceUntrusted": "Give the authority to the operator: --fetch-ca-file, fetch.caBundle of the Helm chart.",
     "AccessDenied": "Name a Secret that may read it in spec.backend.gguf.credentialsSecretName.",
     "CredentialsMissing": "Complete the Secret that spec.backend.gguf.credentialsSecretName names.",
+    "ChecksumUnknown": "Set spec.backend.gguf.sha256.",
     "Offline": "Put the file onto a volume and name it as pvc://CLAIM/PATH.",
     "NoSpace": "Raise spec.storage.size.",
 }

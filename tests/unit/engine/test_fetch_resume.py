@@ -22,7 +22,7 @@ from shimmy_engine.fetch.partial import Identity, locked_partial
 from shimmy_engine.fetch.place import place_remote
 from shimmy_engine.fetch.remote import Remote
 from shimmy_engine.fetch.retries import Retries
-from shimmy_engine.fetch.spans import Span, is_valid, missing, parse_content_range, split
+from shimmy_engine.fetch.spans import Span, is_valid, last_present, missing, parse_content_range, split
 from shimmy_engine.fetch.transfer import Bounds, transfer
 from shimmy_engine.gguf_header import GgufError
 
@@ -117,12 +117,13 @@ def test_a_large_file_is_fetched_in_several_ranges_at_once(
     ]
 
 
-def test_a_source_whose_content_changed_is_fetched_from_its_beginning(
+def test_a_source_with_another_etag_than_before_is_fetched_from_its_beginning(
     source: WebSource, client: httpx.Client, tmp_path: Path
 ) -> None:
-    interrupt(client, source, tmp_path, None, 12_345)
-    source.content, source.etag = OTHER, '"two"'
-    assert fetch(client, source, tmp_path, None) == OTHER
+    interrupt(client, source, tmp_path, checksum(CONTENT), 12_345)
+    source.etag = '"two"'
+    assert fetch(client, source, tmp_path, checksum(CONTENT)) == CONTENT
+    assert source.sent == len(CONTENT) + 1
 
 
 def test_a_source_that_changes_during_the_transfer_is_fetched_from_its_beginning(
@@ -162,12 +163,31 @@ def test_a_source_that_got_shorter_without_an_etag_is_fetched_from_its_beginning
         assert partial.path.read_bytes() == CONTENT[:10]
 
 
-def test_without_etag_and_checksum_nothing_tells_that_the_rest_belongs_to_the_same_file(
+def test_without_a_checksum_nothing_tells_that_the_rest_belongs_to_the_same_file(
     source: WebSource, client: httpx.Client, tmp_path: Path
 ) -> None:
-    source.etag = None
     interrupt(client, source, tmp_path, None, 12_345)
     assert fetch(client, source, tmp_path, None) == CONTENT
+    assert source.sent == len(CONTENT) + 1
+
+
+@pytest.mark.parametrize("etag", [None, 'W/"weak"'])
+def test_a_checksum_is_enough_to_go_on(
+    source: WebSource, client: httpx.Client, tmp_path: Path, etag: str | None
+) -> None:
+    source.etag = etag
+    interrupt(client, source, tmp_path, checksum(CONTENT), 12_345)
+    assert fetch(client, source, tmp_path, checksum(CONTENT)) == CONTENT
+    assert source.sent == len(CONTENT) - 12_345 + 1
+
+
+@pytest.mark.parametrize("size", [0, 12_344])
+def test_a_file_that_is_shorter_than_what_came_is_fetched_from_its_beginning(
+    source: WebSource, client: httpx.Client, tmp_path: Path, size: int
+) -> None:
+    interrupt(client, source, tmp_path, checksum(CONTENT), 12_345)
+    os.truncate(tmp_path / ".file.partial", size)
+    assert fetch(client, source, tmp_path, checksum(CONTENT)) == CONTENT
     assert source.sent == len(CONTENT) + 1
 
 
@@ -236,6 +256,12 @@ def test_splitting_keeps_every_byte_and_adds_none(spans: list[Span], parts: int,
     assert {b for s in found for b in range(s.at, s.end)} == {b for s in spans for b in range(s.at, s.end)}
 
 
+@given(spans=SPANS, size=st.integers(5000, 5001))
+def test_the_last_byte_that_is_there_is_known(spans: list[Span], size: int) -> None:
+    present = set(range(size)) - {b for s in spans for b in range(s.at, s.end)}
+    assert last_present(spans, size) == max(present, default=-1) + 1
+
+
 @pytest.mark.parametrize("value", ["", "bytes */10", "bytes 5-4/10", "bytes 0-10/10", "lines 0-1/2", "bytes 0-1/*"])
 def test_a_content_range_that_says_nothing_is_none(value: str) -> None:
     assert parse_content_range(value) is None
@@ -246,10 +272,10 @@ def test_a_content_range_is_read() -> None:
 
 
 def test_what_is_missing_is_remembered_for_one_content_only(tmp_path: Path) -> None:
-    identity = Identity(10, '"one"', "")
+    identity = Identity(10, '"one"', "sha256:0")
     with locked_partial(tmp_path / "file") as partial:
         partial.write(b"0123456789", 0)
         partial.save(identity, [Span(4, 6), Span(10, 10)])
         assert partial.load(identity) == [Span(4, 6)]
-        assert partial.load(Identity(10, '"two"', "")) == [Span(0, 10)]
+        assert partial.load(Identity(10, '"two"', "sha256:0")) == [Span(0, 10)]
         assert partial.path.stat().st_size == 0
