@@ -46,12 +46,21 @@ def _dependents(manifest: Manifest, store: Store) -> Iterator[Reference]:
     if manifest["kind"] == "ShimmyTenant":
         yield from _inhabitants(namespace_of(manifest), store)
         return
-    # A name that was taken may be free, a model that was served may be retired now.
-    yield from _discoverers(metadata["namespace"], store)
+    if _means_something_to_discovery(manifest, store):
+        yield from _discoverers(metadata["namespace"], store)
     if manifest["kind"] == "ShimmyModel":
         for instance in store.within("ShimmyInstance", metadata["namespace"]):
             if metadata["name"] in instance["spec"]["models"]:
                 yield reference(instance)
+
+
+def _means_something_to_discovery(manifest: Manifest, store: Store) -> bool:
+    """Whether a name may be free, or a model served or not, that was not before; a change of status says no such thing.
+
+    There are several of those for each of thousands of models.
+    """
+    observed = (manifest.get("status") or {}).get("observedGeneration")
+    return store.find(reference(manifest)) is None or observed != manifest["metadata"]["generation"]
 
 
 def _discoverers(namespace: str, store: Store) -> Iterator[Reference]:

@@ -141,7 +141,7 @@ async def test_an_informer_lists_again_when_its_watch_expires_or_breaks() -> Non
 
 
 def own(kind: str, name: str, namespace: str | None, spec: dict[str, Any]) -> Manifest:
-    metadata = {"name": name, "resourceVersion": "1"} | ({"namespace": namespace} if namespace else {})
+    metadata = {"name": name, "resourceVersion": "1", "generation": 1} | ({"namespace": namespace} if namespace else {})
     return {"apiVersion": "shimmy.dev/v1alpha1", "kind": kind, "metadata": metadata, "spec": spec}
 
 
@@ -183,6 +183,34 @@ OWNED = [{"kind": "ShimmyInstance", "name": "chat", "uid": "u"}]
     ],
 )
 def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Store, changed: Manifest, keys: str) -> None:
+    assert [key.name for key in concerned(changed, fleet)] == keys.split()
+
+
+SEEN = {"status": {"observedGeneration": 1}}
+DISCOVERY = {"app.kubernetes.io/component": "discovery", "shimmy.dev/tenant": "acme"}
+
+
+@pytest.mark.parametrize(
+    ("changed", "keys"),
+    [
+        (own("ShimmyModel", "tiny", "shimmy-acme", {}), "tiny acme chat"),  # new, or its spec has changed
+        (own("ShimmyModel", "tiny", "shimmy-acme", {}) | SEEN, "tiny chat"),  # its status has changed
+        (own("ShimmyModel", "gone", "shimmy-acme", {}) | SEEN, "gone acme"),  # the store has it no more
+        (own("ShimmyInstance", "chat", "shimmy-acme", {}) | SEEN, "chat"),
+        (own("ShimmyInstance", "gone", "shimmy-acme", {}) | SEEN, "gone acme"),
+        (child("ConfigMap", "shimmy-discovery"), "acme"),
+        (child("RoleBinding", "shimmy-discovery"), "acme"),
+        (child("CronJob"), "acme"),
+        (child("Job", labels=DISCOVERY), "acme"),
+        (child("Pod", labels=DISCOVERY), "acme"),
+        (child("PersistentVolumeClaim", "others"), "acme"),
+        (child("ConfigMap", "shimmy-discovery", "elsewhere"), ""),
+    ],
+)
+def test_what_discovery_depends_on_concerns_its_tenant(fleet: Store, changed: Manifest, keys: str) -> None:
+    discovery = {"discovery": {"sources": [{"name": "a", "source": "pvc://models"}]}}
+    tenant = own("ShimmyTenant", "acme", None, discovery)
+    fleet.put({**tenant, "metadata": {**tenant["metadata"], "resourceVersion": "2"}})
     assert [key.name for key in concerned(changed, fleet)] == keys.split()
 
 
