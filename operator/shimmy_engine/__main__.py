@@ -58,6 +58,9 @@ def serve(
     models: Annotated[
         Path | None, typer.Option(help="Catalogue (JSON) of models to change between, instead of --model-file.")
     ] = None,
+    on_demand: Annotated[
+        bool, typer.Option("--on-demand", help="Load another model of the catalogue when a request asks for it.")
+    ] = False,
     model_namespace: Annotated[str, typer.Option(envvar="SHIMMY_NAMESPACE", help="Their namespace.")] = "",
     pod: Annotated[str, typer.Option(envvar="HOSTNAME", help="Name of the pod, for answers.")] = "",
     shimmy_binary: Annotated[
@@ -132,7 +135,16 @@ def serve(
     identity = Identity(model_namespace, pod)
     _run(
         ServerSettings(
-            known, first, engine, identity, limits, host=host, port=port, admin_port=admin_port, token_file=token_file
+            known,
+            first,
+            on_demand,
+            engine,
+            identity,
+            limits,
+            host=host,
+            port=port,
+            admin_port=admin_port,
+            token_file=token_file,
         )
     )
 

@@ -26,8 +26,8 @@ class _Order(BaseModel):
     model: str
 
 
-def admin_app(slot: Slot, trusted: Trusted, counted: Callable[[str, float], None]) -> Starlette:
-    """The application. `counted` hears of each change: "swapped" after some seconds, or "failed"."""
+def admin_app(slot: Slot, trusted: Trusted) -> Starlette:
+    """The application."""
 
     async def show(_request: Request) -> Response:
         loaded = {"models": sorted(slot.models), "model": slot.model, "loading": slot.target}
@@ -47,9 +47,7 @@ def admin_app(slot: Slot, trusted: Trusted, counted: Callable[[str, float], None
         except GgufError as error:
             return _refuse(409, "model_unusable", f"{error.reason}: {error.message}")
         except SwapFailedError as error:
-            counted("failed", 0.0)
             return _refuse(502, "swap_failed", f"{order.model} gave no answer: {error}. {slot.model} is back.")
-        counted("swapped", swap.seconds)
         return _json({"model": swap.now, "previous": swap.before, "seconds": round(swap.seconds, 3)})
 
     def guarded(do: Callable[[Request], Awaitable[Response]]) -> Callable[[Request], Awaitable[Response]]:

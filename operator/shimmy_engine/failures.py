@@ -16,6 +16,10 @@ class EngineRefusedError(EngineFailedError):
     """The process answered properly, and with a refusal: it lives, but does not do this."""
 
 
+class NoGpuError(EngineFailedError):
+    """The process computes on the CPU although a GPU is required."""
+
+
 class DeadlineError(EngineFailedError):
     """The time for the request is over; the engine may well be healthy."""
 

@@ -4,11 +4,21 @@ import asyncio
 import math
 import time
 from collections import deque
+from dataclasses import dataclass
 from typing import Final
 
 _WEIGHT: Final = 0.2
 """Weight of the latest turn in the mean length of a turn."""
 _LONGEST_ADVICE: Final = 60
+_PATIENCE: Final = 10.0
+"""Seconds for which the first in the queue lets requests pass that are for what is loaded already."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Place:
+    tag: str
+    turn: "asyncio.Future[None]"
+    since: float
 
 
 class QueueFullError(Exception):
@@ -26,6 +36,8 @@ class EvictedError(Exception):
 class Gate:
     """Lets one request pass at a time, in the order of their arrival, and keeps a bounded number waiting.
 
+    Where requests are for different things, those for the preferred one go first for a while.
+
     A waiter that is cancelled, because its client left, gives its place up at once.
     """
 
@@ -34,7 +46,9 @@ class Gate:
         self._busy = False
         self._since = 0.0
         self._mean = 0.0
-        self._waiters: deque[tuple[str, asyncio.Future[None]]] = deque()
+        self.preferred = ""
+        """Tag of the requests that may pass others for a while, as serving one of those costs a change."""
+        self._waiters: deque[_Place] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
 
@@ -65,18 +79,19 @@ class Gate:
 
     def evict(self, *, but: str) -> None:
         """Send away all who wait for something else than `but`."""
-        for tag, turn in list(self._waiters):
-            if tag != but and not turn.done():
-                turn.set_exception(EvictedError)
+        for place in list(self._waiters):
+            if place.tag != but and not place.turn.done():
+                place.turn.set_exception(EvictedError)
 
     def leave(self) -> None:
         """Give the turn to the next in the queue."""
         self._measure()
         while self._waiters:
-            _, turn = self._waiters.popleft()
-            if not turn.done():
+            place = self._next()
+            self._waiters.remove(place)
+            if not place.turn.done():
                 self._since = time.monotonic()
-                turn.set_result(None)
+                place.turn.set_result(None)
                 return
         self._busy = False
         self._idle.set()
@@ -90,20 +105,25 @@ class Gate:
             self._busy, self._since = True, time.monotonic()
             self._idle.clear()
             return
-        turn = asyncio.get_running_loop().create_future()
-        place = (tag, turn)
+        place = _Place(tag, asyncio.get_running_loop().create_future(), time.monotonic())
         if first:
             self._waiters.appendleft(place)
         else:
             self._waiters.append(place)
         try:
-            await turn
+            await place.turn
         except BaseException:
             if place in self._waiters:
                 self._waiters.remove(place)
-            elif turn.done() and not turn.cancelled() and not turn.exception():
+            elif place.turn.done() and not place.turn.cancelled() and not place.turn.exception():
                 self.leave()  # the turn came in the very moment of leaving
             raise
+
+    def _next(self) -> _Place:
+        first = self._waiters[0]
+        if not first.tag or time.monotonic() - first.since > _PATIENCE:
+            return first
+        return next((place for place in self._waiters if place.tag == self.preferred), first)
 
     def _measure(self) -> None:
         length = time.monotonic() - self._since

@@ -42,6 +42,8 @@ class ServerSettings:
     """By name; any of them can be loaded."""
     first: str
     """Name of the one that is served from the start."""
+    on_demand: bool
+    """Whether a request for another one of them loads it."""
     engine: EngineSettings
     identity: Identity
     limits: Limits
@@ -69,7 +71,7 @@ async def run(settings: ServerSettings) -> None:
         loop.add_signal_handler(number, stop.set)
     apps: list[tuple[object, int, str]] = [(runner, settings.port, "listening")]
     if settings.admin_port is not None:
-        admin = admin_app(slot, runner.distrust, service.parts.metrics.swapped)
+        admin = admin_app(slot, runner.distrust)
         apps.append((admin, settings.admin_port, "private interface"))
     close_promptly()
     servers = [_serve(app, settings.host, port, what, settings.limits, closed) for app, port, what in apps]
@@ -113,17 +115,18 @@ def _assemble(settings: ServerSettings, engine: Engine) -> Service:
     make = partial(prepare, engine=engine, limits=limits)
     first = make(settings.models[settings.first])
     settings.engine.state.mkdir(parents=True, exist_ok=True)
-    gate = Gate(queue=limits.queue)
-    return Service(
-        Parts(
-            identity=settings.identity,
-            limits=limits,
-            slot=Slot(settings.models, first, make, gate, start_seconds=limits.start),
-            gate=gate,
-            journal=Journal(settings.engine.state / "journal.jsonl"),
-            metrics=Metrics(),
-        )
+    gate, metrics = Gate(queue=limits.queue), Metrics()
+    slot = Slot(
+        settings.models,
+        first,
+        make,
+        gate,
+        start_seconds=limits.start,
+        on_demand=settings.on_demand,
+        counted=metrics.swapped,
     )
+    journal = Journal(settings.engine.state / "journal.jsonl")
+    return Service(Parts(settings.identity, limits, slot, gate, journal, metrics))
 
 
 async def _drain(runner: Runner, limits: Limits) -> None:

@@ -20,13 +20,14 @@ from shimmy_engine.abandonment import end_early
 from shimmy_engine.answer import Answer
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
 from shimmy_engine.gate import EvictedError, Gate, QueueFullError
+from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
 from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.served import Served
 from shimmy_engine.settings import Identity, Limits
-from shimmy_engine.slot import Slot
+from shimmy_engine.slot import Slot, SwapBusyError, SwapFailedError
 from shimmy_engine.suitability import refuse_unsuitable
 from shimmy_engine.templates import render_chat
 from shimmy_engine.upstream import Upstream
@@ -101,7 +102,7 @@ class Service:
     def problem(self) -> str:
         """Why no request should come here now; empty where one may."""
         supervisor, running = self.parts.slot.served.supervisor, self._running
-        if self.parts.slot.target:
+        if self.parts.slot.target and not self.parts.slot.on_demand:
             return f"loading {self.parts.slot.target}"
         if not supervisor.ready:
             return supervisor.problem
@@ -124,10 +125,9 @@ class Service:
         prompt = await self._prepare(early, generation) if early.settings.name == caller.model else None
         if prompt and prompt.tokens is not None:
             _fit(early, limits, prompt.tokens, generation.max_tokens)  # what cannot fit need not wait
-        await self._turn(caller.model, deadline)
+        served = await self._turn(caller.model, deadline)
         queue_seconds = time.monotonic() - arrival
         try:
-            served = self._loaded(caller.model)
             if prompt is None or served is not early:
                 prompt = await self._prepare(served, generation)
             upstream = await self._ready_upstream(served)
@@ -157,12 +157,15 @@ class Service:
         """
         self.check_model(caller.model)
         served = self.parts.slot.served
-        prompt = await self._prepare(served, generation)
-        if prompt.tokens is not None:
-            return prompt.tokens
-        await self._turn(caller.model, time.monotonic() + self.parts.limits.deadline)
+        if served.settings.name == caller.model:
+            prompt = await self._prepare(served, generation)
+            if prompt.tokens is not None:
+                return prompt.tokens
+        served = await self._turn(caller.model, time.monotonic() + self.parts.limits.deadline)
         try:
-            served = self._loaded(caller.model)
+            prompt = await self._prepare(served, generation)
+            if prompt.tokens is not None:
+                return prompt.tokens
             return await self._count_there(served, await self._ready_upstream(served), prompt.generation)
         finally:
             self.parts.gate.leave()
@@ -208,7 +211,8 @@ class Service:
         text = render_chat(served.plan.family, generation.messages) if generation.chat else generation.prompt
         return Prompt(generation, await asyncio.to_thread(served.tokenizer.count, text))
 
-    async def _turn(self, model: str, deadline: float) -> None:
+    async def _turn(self, model: str, deadline: float) -> Served:
+        """Wait for the turn, and have the model loaded by then; whoever has got it has to leave the gate."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
                 await self.parts.gate.enter(model)
@@ -218,12 +222,26 @@ class Service:
             raise RefusedError(self._not_loaded()) from error
         except TimeoutError as error:
             raise RefusedError(ENGINE_TIMEOUT) from error
-
-    def _loaded(self, model: str) -> Served:
-        """What is served at this turn; another model may have come in meanwhile, or the wanted one failed to."""
-        if self.parts.slot.model != model:
-            raise RefusedError(self._not_loaded())
+        try:
+            if self.parts.slot.model != model:
+                await self._bring(model)
+        except BaseException:
+            self.parts.gate.leave()
+            raise
         return self.parts.slot.served
+
+    async def _bring(self, model: str) -> None:
+        """Another model came in meanwhile, or this one was never loaded: change it, where that is allowed."""
+        if not self.parts.slot.on_demand:
+            raise RefusedError(self._not_loaded())
+        change = asyncio.create_task(self.parts.slot.exchange(model))
+        try:
+            await asyncio.shield(change)
+        except asyncio.CancelledError:
+            await asyncio.wait((change,))  # the client is gone, but the turn is not over before the change is
+            raise
+        except (GgufError, SwapBusyError, SwapFailedError) as error:
+            raise RefusedError(MODEL_UNAVAILABLE) from error
 
     def _not_loaded(self) -> ApiError:
         slot = self.parts.slot

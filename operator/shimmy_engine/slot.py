@@ -3,8 +3,8 @@
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 
 from shimmy_engine.gate import Gate
@@ -47,14 +47,23 @@ class Slot:
         gate: Gate,
         *,
         start_seconds: float,
+        on_demand: bool,
+        counted: Callable[[str, float], None],
     ) -> None:
-        """`models` may be loaded by name, `first` is served from the start; `start_seconds` is the longest load."""
+        """`models` may be loaded by name, `first` is served from the start; `start_seconds` is the longest load.
+
+        `on_demand` lets a request for another model change it; `counted` hears of each change: "swapped" after some
+        seconds, or "failed".
+        """
         self.models = models
         self.served = first
+        self.on_demand = on_demand
         self.target: str | None = None
         """The model that is being loaded, where one is."""
+        self._counted = counted
         self._prepare = prepare
         self._gate = gate
+        gate.preferred = first.settings.name
         self._start_seconds = start_seconds
         self._engine: asyncio.Task[None] | None = None
         self._changed = asyncio.Event()
@@ -66,7 +75,7 @@ class Slot:
 
     def holds(self, model: str) -> bool:
         """Whether a request for this model may wait here."""
-        return model == (self.target or self.model)
+        return model in self.models if self.on_demand else model == (self.target or self.model)
 
     async def run(self) -> None:
         """Keep the served model's engine running until cancelled; a process of our own is gone when this ends."""
@@ -89,35 +98,54 @@ class Slot:
         """
         if model not in self.models:
             raise UnknownModelError(model)
-        if self.target is not None:
-            raise SwapBusyError(self.target)
-        begin, before = time.monotonic(), self.served
-        if model == self.model:
+        if self.target is None and model == self.model:
             return Swap(model, model, 0.0)
-        self.target = model
-        try:
-            wanted = await asyncio.to_thread(self._prepare, self.models[model])
+        begin = time.monotonic()
+        async with self._aiming(model) as wanted:
             self._gate.evict(but=model)
             await self._gate.enter_first()
             try:
-                await self._replace(wanted, before)
+                return await self._replace(wanted, begin)
             finally:
                 self._gate.leave()
+
+    async def exchange(self, model: str) -> Swap:
+        """Serve another model at once: the caller has the turn, and keeps it until this ends.
+
+        Raises:
+            GgufError: its file cannot be served.
+            SwapBusyError: another one is being loaded.
+            SwapFailedError: it gave no answer.
+        """
+        begin = time.monotonic()
+        async with self._aiming(model) as wanted:
+            return await self._replace(wanted, begin)
+
+    @asynccontextmanager
+    async def _aiming(self, model: str) -> AsyncIterator[Served]:
+        """Announce what is to be loaded, and read its file before anything is given up for it."""
+        if self.target is not None:
+            raise SwapBusyError(self.target)
+        self.target = model
+        try:
+            yield await asyncio.to_thread(self._prepare, self.models[model])
         finally:
             self.target = None
-        swap = Swap(before.settings.name, model, time.monotonic() - begin)
-        log.info("swapped %s for %s in %.1f s", swap.before, swap.now, swap.seconds)
-        return swap
 
-    async def _replace(self, wanted: Served, before: Served) -> None:
+    async def _replace(self, wanted: Served, begin: float) -> Swap:
+        before = self.served
         await self._serve(wanted)
-        if await self._comes_up(wanted):
-            return
-        why = wanted.supervisor.problem
-        log.warning("%s cannot be loaded, %s comes back: %s", wanted.settings.name, before.settings.name, why)
-        await self._serve(before)
-        await before.supervisor.wait_ready(self._start_seconds)
-        raise SwapFailedError(why)
+        if not await self._comes_up(wanted):
+            why = wanted.supervisor.problem
+            log.warning("%s cannot be loaded, %s comes back: %s", wanted.settings.name, before.settings.name, why)
+            await self._serve(before)
+            await before.supervisor.wait_ready(self._start_seconds)
+            self._counted("failed", 0.0)
+            raise SwapFailedError(why)
+        swap = Swap(before.settings.name, wanted.settings.name, time.monotonic() - begin)
+        log.info("swapped %s for %s in %.1f s", swap.before, swap.now, swap.seconds)
+        self._counted("swapped", swap.seconds)
+        return swap
 
     async def _comes_up(self, wanted: Served) -> bool:
         """Whether the first start led to an answer. A model that fails once is not tried again while others wait."""
@@ -133,6 +161,7 @@ class Slot:
     async def _serve(self, served: Served) -> None:
         await self._end_engine()
         self.served = served
+        self._gate.preferred = served.settings.name
         self._changed.set()
 
     async def _end_engine(self) -> None:

@@ -8,8 +8,9 @@ from contextlib import suppress
 from typing import Final, Protocol
 
 from shimmy_engine.device import CPU, Device
-from shimmy_engine.failures import EngineFailedError
+from shimmy_engine.failures import EngineFailedError, NoGpuError
 from shimmy_engine.plan import Plan
+from shimmy_engine.report import TERMINATION_LOG, write_report
 from shimmy_engine.settings import Limits
 from shimmy_engine.upstream import Upstream, wait_listening
 from shimmy_engine.warmup import warm_up
@@ -76,6 +77,7 @@ class Supervisor:
         self._ready = asyncio.Event()
         self._restart = asyncio.Event()
         self._failed_starts = 0
+        self._reason = ""
         self._delay = _FIRST_DELAY
 
     @property
@@ -134,6 +136,7 @@ class Supervisor:
             if self._failed_starts >= self._limits.failed_starts and not self.gave_up:
                 self.gave_up = True
                 log.error("giving up: %d starts in a row without an answer", self._failed_starts)
+                write_report(TERMINATION_LOG, {"reason": self._reason, "message": self.problem})
             await asyncio.sleep(self._delay)
             self._delay = min(self._delay * 2, _LONGEST_DELAY)
             self.restarts += 1
@@ -146,10 +149,10 @@ class Supervisor:
         try:
             server = await self._start()
         except OSError as error:
-            self._fail(f"the engine's program cannot be started: {error.strerror}")
+            self._fail(EngineFailedError(f"the engine's program cannot be started: {error.strerror}"))
             return
         except EngineFailedError as error:
-            self._fail(str(error))
+            self._fail(error)
             return
         upstream = Upstream(server.base_url, self._plan, stall=self._limits.stall)
         self._server = server
@@ -158,7 +161,7 @@ class Supervisor:
             self.start_seconds = time.monotonic() - begin
             await self._watch(server, upstream)
         except EngineFailedError as error:
-            self._fail(str(error))
+            self._fail(error)
         finally:
             self._ready.clear()
             self._upstream = self._server = None
@@ -169,7 +172,7 @@ class Supervisor:
         await wait_listening(upstream, server.exited, _LISTEN)
         await warm_up(upstream, self._plan.release.quirks, patience=self._limits.start)
         if self._require_gpu and (self.device or CPU).kind == "cpu":
-            raise EngineFailedError("the engine took a software renderer although a GPU is required")
+            raise NoGpuError("the engine took a software renderer although a GPU is required")
         device = self.device
         log.info("the engine is ready: context %d tokens, on %s", self._plan.context, device.name if device else "?")
 
@@ -200,7 +203,8 @@ class Supervisor:
         if self._limits.memory and self.memory > self._limits.memory:
             self.oversized.set()
 
-    def _fail(self, why: str) -> None:
-        self.problem = why
+    def _fail(self, error: EngineFailedError) -> None:
+        self.problem = str(error)
+        self._reason = "NoGpu" if isinstance(error, NoGpuError) else "EngineFailed"
         self.failed.set()
-        log.warning("%s", why)
+        log.warning("%s", error)

@@ -63,8 +63,8 @@ def queued(at: Slot, count: int) -> bool:
     return at.running.metric("shimmy_engine_requests_queued") == count
 
 
-def test_after_a_swap_the_other_model_answers_and_the_first_is_refused(program: Program, tmp_path: Path) -> None:
-    with slot(program, tmp_path) as at:
+def test_after_a_swap_the_other_model_answers_and_the_first_is_refused(fake: Program, tmp_path: Path) -> None:
+    with slot(fake, tmp_path) as at:
         assert at.chat("a", max_tokens=4).headers["x-shimmy-model"] == "a"
         refused = at.chat("b")
         assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_not_loaded")
@@ -115,6 +115,35 @@ def test_where_the_new_model_gives_no_answer_the_old_one_comes_back(fake: Progra
         assert (failed.status_code, failed.json()["error"]["code"]) == (502, "swap_failed")
         assert at.chat("a").status_code == 200
         assert at.running.metric('shimmy_engine_swaps_total{result="failed"}') == 1
+
+
+def test_a_request_may_bring_its_model_in(program: Program, tmp_path: Path) -> None:
+    with slot(program, tmp_path, "--on-demand") as at:
+        for model in ("b", "a"):
+            answer = at.chat(model, max_tokens=2)
+            assert (answer.status_code, answer.headers["x-shimmy-model"]) == (200, model)
+        assert at.chat("none").json()["error"]["code"] == "model_not_found"
+        assert at.chat("mute").json()["error"]["code"] == "model_unavailable"
+        assert at.chat("a", max_tokens=2).status_code == 200
+
+
+def test_requests_for_two_models_are_all_answered_with_few_changes(fake: Program, tmp_path: Path) -> None:
+    with slot(fake, tmp_path, "--on-demand") as at, ThreadPoolExecutor(12) as pool:
+        asked = [pool.submit(at.chat, model, max_tokens=1) for model in "ababababab"]
+        answers = [future.result(WAIT) for future in asked]
+        assert [answer.headers["x-shimmy-model"] for answer in answers] == list("ababababab")
+        assert {answer.status_code for answer in answers} == {200}
+        assert at.running.metric('shimmy_engine_swaps_total{result="swapped"}') <= 3
+
+
+def test_a_client_that_leaves_in_a_change_leaves_the_slot_in_order(fake: Program, tmp_path: Path) -> None:
+    slow_start = replace(fake, environment={"SHIMMY_FAKE_START_SECONDS": "1"})
+    with slot(slow_start, tmp_path, "--on-demand") as at:
+        body = {"model": "b", "messages": [{"role": "user", "content": "hi"}]}
+        with pytest.raises(httpx.ReadTimeout):
+            at.running.client.post("/v1/chat/completions", json=body, timeout=0.3)
+        assert at.chat("b", max_tokens=1).status_code == 200
+        assert len(at.running.usage()) == 1
 
 
 def test_only_who_knows_the_token_may_change_the_model(fake: Program, tmp_path: Path) -> None:

@@ -106,6 +106,32 @@ async def test_who_waits_for_something_else_is_sent_away() -> None:
     await new
 
 
+async def test_requests_for_what_is_loaded_pass_others_but_not_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = 100.0
+    monkeypatch.setattr("shimmy_engine.gate.time.monotonic", lambda: now)
+    gate, order = Gate(queue=8), list[str]()
+    gate.preferred = "loaded"
+    await gate.enter("loaded")
+
+    async def visit(tag: str) -> None:
+        await gate.enter(tag)
+        order.append(tag)
+
+    visits = []
+    for tag in ("other", "loaded", "loaded"):
+        visits.append(asyncio.create_task(visit(tag)))
+        await turn()
+    gate.leave()
+    await turn()
+    assert order == ["loaded"]
+    now += 11
+    for _ in range(2):
+        gate.leave()
+        await turn()
+    assert order == ["loaded", "other", "loaded"]
+    await asyncio.gather(*visits)
+
+
 async def test_the_advice_to_come_back_is_the_length_of_a_turn(monkeypatch: pytest.MonkeyPatch) -> None:
     now = 100.0
     monkeypatch.setattr("shimmy_engine.gate.time.monotonic", lambda: now)
