@@ -18,6 +18,8 @@ def write_report(path: Path, result: dict[str, Any]) -> None:
     """Write a result; where there is no such place, as on a laptop, it goes to the log alone."""
     line = json.dumps(result, separators=(",", ":"), ensure_ascii=False)
     log.info("%s", line)
+    if path == TERMINATION_LOG and not path.exists():  # root could make one in /dev
+        return
     try:
         path.write_text(line + "\n")
     except OSError as error:
