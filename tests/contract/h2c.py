@@ -9,6 +9,8 @@ from urllib.parse import urlsplit
 from h2.config import H2Configuration
 from h2.connection import H2Connection
 from h2.events import DataReceived, Event, ResponseReceived, StreamEnded, TrailersReceived
+from wsproto.connection import Connection, ConnectionType
+from wsproto.events import CloseConnection, TextMessage
 
 
 @dataclass
@@ -37,6 +39,36 @@ def post(url: str, body: Any, headers: dict[str, str]) -> Answer:
             for event in connection.receive_data(received):
                 _take(connection, answer, event)
     return answer
+
+
+def websocket(url: str, request: Any, headers: dict[str, str]) -> tuple[dict[str, str], list[str], int]:
+    """Send one frame over a WebSocket on HTTP/2 (RFC 8441); returns the response's headers, all frames, the close code.
+
+    The frame may be sent once the server has accepted the connection.
+    """
+    split, frames, answer = urlsplit(url), Connection(ConnectionType.CLIENT), Answer()
+    pseudo = {":method": "CONNECT", ":protocol": "websocket", ":scheme": "http", ":path": split.path}
+    pseudo |= {":authority": split.netloc, "sec-websocket-version": "13"}
+    connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+    texts: list[str] = []
+    with socket.create_connection((split.hostname, split.port), timeout=30) as wire:
+        connection.initiate_connection()
+        connection.send_headers(1, [*pseudo.items(), *headers.items()])
+        while True:
+            wire.sendall(connection.data_to_send())
+            received = wire.recv(65536)
+            assert received, "the connection was closed"
+            for event in connection.receive_data(received):
+                _take(connection, answer, event)
+                if isinstance(event, ResponseReceived):
+                    connection.send_data(1, frames.send(TextMessage(json.dumps(request))))
+            frames.receive_data(answer.body)
+            answer.body = b""
+            for message in frames.events():
+                if isinstance(message, CloseConnection):
+                    return answer.headers, texts, message.code
+                if isinstance(message, TextMessage):
+                    texts.append(message.data)
 
 
 def _take(connection: H2Connection, answer: Answer, event: Event) -> None:

@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 import pytest
+from tests.contract.h2c import websocket
 from tests.contract.running import TOKEN, Runner
 from tests.contract.ws import WebSocket, connect
 
@@ -79,6 +80,13 @@ def test_a_websocket_sends_text_and_then_what_it_came_to(served: Runner, answer:
     record = next(record for record in reversed(served.usage()) if record["requestId"] == "r-w")
     assert record["outcome"] == "completed"
     assert record["completionTokens"] == answer["usage"]["completion_tokens"]
+
+
+def test_a_websocket_over_http2_as_envoy_opens_it(served: Runner, answer: dict[str, Any]) -> None:
+    headers, (*texts, last), close = websocket(f"{served.url}/ws/generate", ASK, {"x-shimmy-engine-token": TOKEN})
+    assert (headers[":status"], headers["x-shimmy-model"], close) == ("200", "m", 1000)
+    assert "".join(texts) == answer["response"]
+    assert json.loads(last)["usage"] == answer["usage"]
 
 
 def test_a_websocket_stops_at_a_string(served: Runner, answer: dict[str, Any]) -> None:
