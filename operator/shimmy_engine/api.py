@@ -103,7 +103,7 @@ class Api:
         return await self._answer(call, shimmy.parse_generate if native else ollama.parse_generate)
 
     async def _answer(self, call: Call, parse: Parse) -> Response:
-        asked = parse(await self._body(call), call.card)
+        asked = parse(await self._body(call))
         caller = call.caller(asked.model if isinstance(asked, Immediate) else asked.generation.model)
         head = Head(id=uuid.uuid4().hex, created=int(time.time()), model=caller.model)
         if isinstance(asked, Immediate):

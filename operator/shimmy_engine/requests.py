@@ -29,6 +29,8 @@ class Generation:
     """As the caller named it."""
     stream: bool = False
     max_tokens: int | None = None
+    context: int | None = None
+    """Tokens of context that the caller counts on."""
     temperature: float | None = None
     top_p: float | None = None
     seed: int | None = None

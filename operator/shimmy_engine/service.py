@@ -28,7 +28,7 @@ from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.served import Served
 from shimmy_engine.settings import Identity, Limits
 from shimmy_engine.slot import Slot, SwapBusyError, SwapFailedError
-from shimmy_engine.suitability import refuse_unsuitable
+from shimmy_engine.suitability import refuse_small_context, refuse_unsuitable
 from shimmy_engine.templates import render_chat
 from shimmy_engine.upstream import Upstream
 
@@ -205,6 +205,7 @@ class Service:
     async def _prepare(self, served: Served, generation: Generation) -> Prompt:
         """Check a request and count its prompt where the engine does not, in a thread: long ones take a while."""
         refuse_unsuitable(served.plan.release.quirks, generation)
+        refuse_small_context(served.plan.context, generation)
         generation = served.neutraliser.apply(generation)
         if served.tokenizer is None:
             return Prompt(generation, None)

@@ -23,6 +23,17 @@ def refuse_unsuitable(quirks: Quirks, generation: Generation) -> None:
         raise RefusedError(ApiError(400, "unsupported_messages", message, param="messages"))
 
 
+def refuse_small_context(context: int, generation: Generation) -> None:
+    """Return where the model's context is as large as the request wants it.
+
+    Raises:
+        RefusedError: it is not.
+    """
+    if generation.context is not None and generation.context > context:
+        message = f"The model's context is {context} tokens, fewer than the {generation.context} of 'options.num_ctx'."
+        raise RefusedError(ApiError(400, "unsupported_parameter", message, param="options.num_ctx"))
+
+
 def _unsupported(parameter: str, why: str) -> RefusedError:
     message = f"The model's engine does not support the parameter {parameter!r}: it {why}. Leave it out."
     return RefusedError(ApiError(400, "unsupported_parameter", message, param=parameter))

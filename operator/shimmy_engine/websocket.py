@@ -43,7 +43,7 @@ async def converse(
 
 
 async def _serve(websocket: WebSocket, service: Service, request_id: str, refusing: Callable[[], bool]) -> None:
-    generation = await _request(websocket, service)
+    generation = await _request(websocket)
     if refusing():
         raise RefusedError(DRAINING)
     caller = caller_of(websocket.headers, request_id, generation.model)
@@ -61,7 +61,7 @@ async def _serve(websocket: WebSocket, service: Service, request_id: str, refusi
     await websocket.close(_NORMAL)
 
 
-async def _request(websocket: WebSocket, service: Service) -> Generation:
+async def _request(websocket: WebSocket) -> Generation:
     try:
         async with asyncio.timeout(_PATIENCE):
             message = await websocket.receive()
@@ -74,7 +74,7 @@ async def _request(websocket: WebSocket, service: Service) -> Generation:
         raise RefusedError(_NOT_TEXT)
     if len(frame) > MAX_BODY:
         raise RefusedError(_TOO_LARGE)
-    return shimmy.parse_frame(frame, service.card)
+    return shimmy.parse_frame(frame)
 
 
 async def _fail(websocket: WebSocket, error: ApiError) -> None:

@@ -10,7 +10,6 @@ from typing import Annotated, Any, Final, Literal
 from pydantic import Field
 
 from shimmy_api.errors import ApiError
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation
 from shimmy_engine.results import Result, Usage
 from shimmy_engine.sse import encode_event
@@ -70,7 +69,7 @@ class _MessagesBody(_Prompt):
     top_p: Annotated[float, Field(gt=0, le=1)] | None = None
 
 
-def parse(body: bytes, _card: ModelCard) -> Ask:
+def parse(body: bytes) -> Ask:
     """Read the body of POST /v1/messages.
 
     Raises:

@@ -82,28 +82,28 @@ class _ShowBody(Body):
     verbose: bool = False
 
 
-def parse_chat(body: bytes, card: ModelCard) -> Ask | Immediate:
+def parse_chat(body: bytes) -> Ask | Immediate:
     """Read the body of POST /api/chat. Without a message it asks for the model to be loaded, which it is.
 
     Raises:
         RefusedError: with the 400 for the caller.
     """
     parsed = validate(_ChatBody, read_object(body), _TOLERANCE)
-    generation = _generation(parsed, card)
+    generation = _generation(parsed)
     if not parsed.messages:
         return Immediate(generation.model, lambda head: _loaded(OllamaShape(head, chat=True)))
     messages = tuple((message.role, message.content) for message in parsed.messages)
     return Ask(replace(generation, messages=messages), lambda head: OllamaShape(head, chat=True))
 
 
-def parse_generate(body: bytes, card: ModelCard) -> Ask | Immediate:
+def parse_generate(body: bytes) -> Ask | Immediate:
     """Read the body of POST /api/generate. Without a prompt it asks for the model to be loaded, which it is.
 
     Raises:
         RefusedError: with the 400 for the caller.
     """
     parsed = validate(_GenerateBody, read_object(body), _TOLERANCE)
-    generation = _generation(parsed, card)
+    generation = _generation(parsed)
     if not parsed.prompt:
         return Immediate(generation.model, lambda head: _loaded(OllamaShape(head, chat=False)))
     if parsed.raw:
@@ -126,12 +126,9 @@ def parse_show(body: bytes) -> str | None:
     return _plain(parsed.model or parsed.name)
 
 
-def _generation(parsed: _Named, card: ModelCard) -> Generation:
+def _generation(parsed: _Named) -> Generation:
     given = {key: value for key, value in parsed.options.items() if value is not None}
     options = validate(_Options, given, _OPTIONS_TOLERANCE, within="options.")
-    if options.num_ctx and options.num_ctx > card.context:
-        message = f"The model's context is {card.context} tokens, fewer than 'options.num_ctx' asks for."
-        raise refuse_value("options.num_ctx", message)
     if options.num_predict == 0:
         raise refuse_value("options.num_predict", "'options.num_predict' must be positive, -1 or -2.")
     stop = options.stop or ()
@@ -140,6 +137,7 @@ def _generation(parsed: _Named, card: ModelCard) -> Generation:
         model=_plain(parsed.model or parsed.name),
         stream=parsed.stream,
         max_tokens=limit if limit and limit > 0 else None,
+        context=options.num_ctx,
         temperature=options.temperature,
         top_p=options.top_p,
         seed=options.seed,

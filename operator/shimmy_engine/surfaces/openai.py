@@ -107,7 +107,7 @@ class _CompletionBody(_Sampling):
     prompt: Annotated[str, Field(min_length=1)]
 
 
-def parse_chat(body: bytes, _card: ModelCard) -> Ask:
+def parse_chat(body: bytes) -> Ask:
     """Read the body of POST /v1/chat/completions.
 
     Raises:
@@ -118,7 +118,7 @@ def parse_chat(body: bytes, _card: ModelCard) -> Ask:
     return _ask(parsed, messages=messages, max_tokens=parsed.max_completion_tokens or parsed.max_tokens)
 
 
-def parse_completion(body: bytes, _card: ModelCard) -> Ask:
+def parse_completion(body: bytes) -> Ask:
     """Read the body of POST /v1/completions.
 
     Raises:

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import Final, Protocol
 
 from shimmy_api.errors import ApiError
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation
 from shimmy_engine.results import Result, Usage
 
@@ -64,7 +63,7 @@ class Immediate:
     body: Callable[[Head], bytes]
 
 
-Parse = Callable[[bytes, ModelCard], Ask | Immediate]
+Parse = Callable[[bytes], Ask | Immediate]
 """Reads a request's body.
 
 Raises:

@@ -34,7 +34,7 @@ class _GenerateBody(Body):
     stop: Annotated[str, Field(min_length=1)] | list[Annotated[str, Field(min_length=1)]] | None = None
 
 
-def parse_generate(body: bytes, _card: ModelCard) -> Ask:
+def parse_generate(body: bytes) -> Ask:
     """Read the body of POST /api/generate.
 
     Raises:
@@ -54,13 +54,13 @@ def parse_generate(body: bytes, _card: ModelCard) -> Ask:
     return Ask(_with_text(parsed, generation), GenerateShape)
 
 
-def parse_frame(frame: str, card: ModelCard) -> Generation:
+def parse_frame(frame: str) -> Generation:
     """Read the first frame of /ws/generate.
 
     Raises:
         RefusedError: with the 400 for the caller.
     """
-    generation = parse_generate(frame.encode(errors="replace"), card).generation
+    generation = parse_generate(frame.encode(errors="replace")).generation
     if not generation.stream:
         raise refuse_value("stream", "A WebSocket always streams: leave 'stream' out.")
     return generation

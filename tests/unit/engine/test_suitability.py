@@ -2,7 +2,7 @@ import pytest
 
 from shimmy_engine.quirks import release_of
 from shimmy_engine.requests import Generation, RefusedError
-from shimmy_engine.suitability import refuse_unsuitable
+from shimmy_engine.suitability import refuse_small_context, refuse_unsuitable
 
 CHAT = (("user", "hi"),)
 
@@ -26,3 +26,12 @@ def test_what_a_build_would_ignore_is_refused_by_name(version: str, generation: 
 @pytest.mark.parametrize("version", ["1.8.1", "1.8.1+fleet.1", "2.6.5", "2.6.5+fleet.1"])
 def test_what_every_build_does_passes(version: str) -> None:
     refuse_unsuitable(release_of(version).quirks, Generation(CHAT, temperature=0.0, top_p=1.0))
+
+
+def test_a_context_that_is_smaller_than_the_caller_counts_on_is_refused() -> None:
+    refuse_small_context(2048, Generation(CHAT))
+    refuse_small_context(2048, Generation(CHAT, context=2048))
+    with pytest.raises(RefusedError) as refused:
+        refuse_small_context(2048, Generation(CHAT, context=2049))
+    assert refused.value.error.param == "options.num_ctx"
+    assert "2048" in refused.value.error.message

@@ -14,20 +14,18 @@ from shimmy_api.errors import (
     UNTRUSTED_CALLER,
     ApiError,
 )
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.results import Result, Usage
 from shimmy_engine.sse import SseDecoder
 from shimmy_engine.surfaces import anthropic
 from shimmy_engine.surfaces.shape import Ask, Head
 
-CARD = ModelCard("m", created=0, context=2048)
 HEAD = Head("1", 7, "m")
 BODY = {"model": "m", "max_tokens": 5, "messages": [{"role": "user", "content": "hi"}]}
 
 
 def asked(**changes: Any) -> Ask:
-    return anthropic.parse(json.dumps(BODY | changes).encode(), CARD)
+    return anthropic.parse(json.dumps(BODY | changes).encode())
 
 
 def test_a_message_asks_for_json() -> None:

@@ -18,11 +18,11 @@ RESULT = Result("stop", Usage(3, 2), None, 0.5, 0.25, 1.0)
 
 def chatted(**changes: Any) -> Ask | Immediate:
     body = {"model": "m", "messages": [{"role": "user", "content": "hi"}]}
-    return ollama.parse_chat(json.dumps(body | changes).encode(), CARD)
+    return ollama.parse_chat(json.dumps(body | changes).encode())
 
 
 def generated(**changes: Any) -> Ask | Immediate:
-    return ollama.parse_generate(json.dumps({"model": "m", "prompt": "hi"} | changes).encode(), CARD)
+    return ollama.parse_generate(json.dumps({"model": "m", "prompt": "hi"} | changes).encode())
 
 
 def generation(asked: Ask | Immediate) -> Generation:
@@ -46,6 +46,7 @@ def test_options_are_taken_over() -> None:
     options = {"num_predict": 5, "temperature": 0.5, "top_p": 0.5, "seed": 7, "stop": ["a"], "num_ctx": 2048}
     given = generation(chatted(options=options))
     assert (given.max_tokens, given.temperature, given.top_p, given.seed, given.stop) == (5, 0.5, 0.5, 7, ("a",))
+    assert given.context == 2048
     assert generation(chatted(options={"num_predict": -1, "top_k": None})).max_tokens is None
 
 
@@ -77,7 +78,6 @@ def test_parameters_that_change_nothing_are_accepted(changes: dict[str, Any]) ->
         ({"think": True}, "think"),
         ({"options": {"top_k": 5}}, "options.top_k"),
         ({"options": {"repeat_penalty": 1.1}}, "options.repeat_penalty"),
-        ({"options": {"num_ctx": 2049}}, "options.num_ctx"),
         ({"options": {"num_predict": 0}}, "options.num_predict"),
         ({"messages": [{"role": "user", "content": "a", "images": ["x"]}]}, "messages.0.images"),
         ({"messages": [{"role": "tool", "content": "a"}]}, "messages.0.role"),

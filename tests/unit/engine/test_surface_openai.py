@@ -18,7 +18,7 @@ RESULT = Result("stop", Usage(3, 2))
 
 
 def asked(**changes: Any) -> Ask:
-    return openai.parse_chat(json.dumps({"model": "m", "messages": MESSAGES} | changes).encode(), CARD)
+    return openai.parse_chat(json.dumps({"model": "m", "messages": MESSAGES} | changes).encode())
 
 
 def chat(**changes: Any) -> Generation:
@@ -26,7 +26,7 @@ def chat(**changes: Any) -> Generation:
 
 
 def parse_completion(body: bytes) -> Generation:
-    return openai.parse_completion(body, CARD).generation
+    return openai.parse_completion(body).generation
 
 
 def refused(**changes: Any) -> RefusedError:
@@ -143,7 +143,7 @@ def test_a_bad_value_is_refused_with_its_place(changes: dict[str, Any], param: s
 
 def test_a_missing_parameter_is_named() -> None:
     with pytest.raises(RefusedError) as caught:
-        openai.parse_chat(b'{"model": "m"}', CARD)
+        openai.parse_chat(b'{"model": "m"}')
     assert (caught.value.error.code, caught.value.error.param) == ("missing_parameter", "messages")
 
 
@@ -183,7 +183,7 @@ def test_a_stream_tells_no_usage_unasked() -> None:
 
 
 def test_a_completion_stream_has_texts() -> None:
-    *chunks, _ = stream_of(openai.parse_completion(b'{"prompt": "Once"}', CARD))
+    *chunks, _ = stream_of(openai.parse_completion(b'{"prompt": "Once"}'))
     assert [chunk["choices"][0]["text"] for chunk in chunks] == ["a", "b\u2028", ""]
     assert {(chunk["id"], chunk["object"]) for chunk in chunks} == {("cmpl-1", "text_completion")}
 

@@ -6,19 +6,17 @@ from openai.types.responses import Response
 from pydantic import TypeAdapter
 
 from shimmy_api.errors import ENGINE_FAILED
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.results import Result, Usage
 from shimmy_engine.sse import SseDecoder
 from shimmy_engine.surfaces import openai_responses
 from shimmy_engine.surfaces.shape import Ask, Head
 
-CARD = ModelCard("m", created=0, context=2048)
 HEAD = Head("1", 7, "m")
 
 
 def asked(**changes: Any) -> Ask:
-    return openai_responses.parse(json.dumps({"model": "m", "input": "hi"} | changes).encode(), CARD)
+    return openai_responses.parse(json.dumps({"model": "m", "input": "hi"} | changes).encode())
 
 
 def events(body: bytes) -> list[dict[str, Any]]:

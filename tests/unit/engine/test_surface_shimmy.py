@@ -6,7 +6,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shimmy_api.errors import ENGINE_FAILED
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.results import Result, Usage
 from shimmy_engine.sse import SseDecoder
@@ -14,13 +13,12 @@ from shimmy_engine.surfaces import shimmy
 from shimmy_engine.surfaces.choice import surface_of
 from shimmy_engine.surfaces.shape import Head
 
-CARD = ModelCard("m", created=0, context=2048)
 SHAPE = shimmy.GenerateShape(Head("1", 7, "m"))
 RESULT = Result("stop", Usage(3, 2))
 
 
 def parsed(**body: Any) -> Generation:
-    return shimmy.parse_generate(json.dumps({"model": "m"} | body).encode(), CARD).generation
+    return shimmy.parse_generate(json.dumps({"model": "m"} | body).encode()).generation
 
 
 def test_streams_unless_told_otherwise() -> None:
@@ -57,9 +55,9 @@ def test_what_cannot_be_served_is_refused(body: dict[str, Any]) -> None:
 
 
 def test_a_frame_always_streams() -> None:
-    assert shimmy.parse_frame('{"prompt": "hi"}', CARD).stream
+    assert shimmy.parse_frame('{"prompt": "hi"}').stream
     with pytest.raises(RefusedError):
-        shimmy.parse_frame('{"prompt": "hi", "stream": false}', CARD)
+        shimmy.parse_frame('{"prompt": "hi", "stream": false}')
 
 
 def read(body: bytes) -> list[tuple[str, str]]:

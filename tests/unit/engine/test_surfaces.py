@@ -8,24 +8,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import RefusedError
 from shimmy_engine.surfaces import anthropic, ollama, openai, openai_responses, shimmy
-from shimmy_engine.surfaces.shape import Parse
 
-CARD = ModelCard("m", created=0, context=2048)
 SECRET = "do-not-repeat-me"
-PARSERS: dict[str, Parse | Callable[[bytes, ModelCard], Any]] = {
+PARSERS: dict[str, Callable[[bytes], Any]] = {
     "chat": openai.parse_chat,
     "completion": openai.parse_completion,
     "response": openai_responses.parse,
     "message": anthropic.parse,
-    "count": lambda body, _card: anthropic.parse_count(body),
+    "count": anthropic.parse_count,
     "ollama chat": ollama.parse_chat,
     "ollama generate": ollama.parse_generate,
-    "ollama show": lambda body, _card: ollama.parse_show(body),
+    "ollama show": ollama.parse_show,
     "generate": shimmy.parse_generate,
-    "frame": lambda body, card: shimmy.parse_frame(body.decode(errors="surrogateescape"), card),
+    "frame": lambda body: shimmy.parse_frame(body.decode(errors="surrogateescape")),
 }
 SCALARS = st.none() | st.booleans() | st.integers() | st.floats() | st.just(SECRET) | st.text(max_size=3)
 JSON = st.recursive(
@@ -49,9 +46,9 @@ NAMES = st.sampled_from(
 )
 
 
-def refusal(parse: Callable[[bytes, ModelCard], Any], body: bytes) -> RefusedError | None:
+def refusal(parse: Callable[[bytes], Any], body: bytes) -> RefusedError | None:
     try:
-        parse(body, CARD)
+        parse(body)
     except RefusedError as error:
         return error
     return None
