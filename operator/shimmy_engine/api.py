@@ -13,9 +13,9 @@ from starlette.responses import Response
 
 from shimmy_api.errors import DRAINING, MODEL_NOT_FOUND, ApiError
 from shimmy_engine.callers import caller_of
-from shimmy_engine.exchange import ClientLeftError, Exchange, unless_left
+from shimmy_engine.exchange import Exchange, unless_left
 from shimmy_engine.model_card import ModelCard
-from shimmy_engine.requests import MAX_BODY, RefusedError
+from shimmy_engine.requests import MAX_BODY, Generation, RefusedError
 from shimmy_engine.responses import ClientWatch
 from shimmy_engine.service import Caller, Service
 from shimmy_engine.surfaces import anthropic, ollama, openai, openai_responses, shimmy
@@ -24,8 +24,7 @@ from shimmy_engine.surfaces.choice import GENERATE, surface_of
 from shimmy_engine.surfaces.shape import Head, Immediate, Parse
 
 BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", f"The request body is longer than {MAX_BODY} bytes.")
-CLIENT_CLOSED_REQUEST: Final = 499
-"""Nobody reads this answer; nginx logs such requests with this status."""
+_NOTHING: Final = Generation(messages=(("user", "."),))
 _UNSUPPORTED: Final = (
     ("POST", "/v1/embeddings", "give no embeddings"),
     ("POST", "/api/embed", "give no embeddings"),
@@ -55,6 +54,12 @@ class Call:
 
 
 Endpoint = Callable[[Call], Awaitable[Response]]
+"""Answers a call.
+
+Raises:
+    RefusedError: with the error for the caller.
+    ClientLeftError: nobody waits for an answer.
+"""
 Route = tuple[str, str, Endpoint]
 """Method, path, what to do."""
 
@@ -107,25 +112,28 @@ class Api:
         caller = call.caller(asked.model if isinstance(asked, Immediate) else asked.generation.model)
         head = Head(id=uuid.uuid4().hex, created=int(time.time()), model=caller.model)
         if isinstance(asked, Immediate):
-            self._service.check_model(caller.model)
+            await self._load(call, caller)
             return Response(asked.body(head), media_type="application/json")
         exchange = Exchange(self._service, asked.generation, caller, ClientWatch(call.request.receive))
-        try:
-            return await exchange.respond(asked.shape(head))
-        except ClientLeftError:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+        return await exchange.respond(asked.shape(head))
+
+    async def _load(self, call: Call, caller: Caller) -> None:
+        """Have the model loaded, where another one is and this one may be: counting needs it."""
+        self._service.check_model(caller.model)
+        if caller.model != call.card.name:
+            await self._tokens(call, _NOTHING, caller)
 
     async def _count(self, call: Call) -> Response:
         generation = anthropic.parse_count(await self._body(call))
-        caller = call.caller(generation.model)
+        tokens = await self._tokens(call, generation, call.caller(generation.model))
+        return Response(anthropic.count_body(tokens), media_type="application/json")
+
+    async def _tokens(self, call: Call, generation: Generation, caller: Caller) -> int:
         watch = ClientWatch(call.request.receive)
         try:
-            tokens = await unless_left(watch, self._service.count(generation, caller))
-        except ClientLeftError:
-            return Response(status_code=CLIENT_CLOSED_REQUEST)
+            return await unless_left(watch, self._service.count(generation, caller))
         finally:
             watch.end()
-        return Response(anthropic.count_body(tokens), media_type="application/json")
 
     async def _body(self, call: Call) -> bytes:
         body = await read_body(call.request)

@@ -17,6 +17,7 @@ from shimmy_api import headers
 from shimmy_api.errors import NOT_FOUND, UNTRUSTED_CALLER, ApiError
 from shimmy_engine.api import Api, Call, Endpoint
 from shimmy_engine.callers import request_id_of
+from shimmy_engine.exchange import ClientLeftError
 from shimmy_engine.gate import Occupancy
 from shimmy_engine.requests import RefusedError
 from shimmy_engine.responses import Headers, refusal
@@ -26,6 +27,8 @@ from shimmy_engine.surfaces.choice import surface_of
 from shimmy_engine.websocket import converse
 
 WRONG_METHOD: Final = ApiError(405, "method_not_allowed", "This path does not take this method.")
+CLIENT_CLOSED_REQUEST: Final = 499
+"""Nobody reads this answer; nginx logs such requests with this status."""
 _LARGEST_PAGE: Final = 1000
 
 _HttpEndpoint = Callable[[Request], Awaitable[Response]]
@@ -78,6 +81,8 @@ class Runner:
                 response = await endpoint(Call(request, request_id, self.service.card))
             except RefusedError as error:
                 return self._refuse(request, error.error, request_id)
+            except ClientLeftError:
+                return Response(status_code=CLIENT_CLOSED_REQUEST)
             return self._named(request, response, request_id)
 
         return guarded

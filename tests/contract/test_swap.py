@@ -136,6 +136,14 @@ def test_requests_for_two_models_are_all_answered_with_few_changes(fake: Program
         assert at.running.metric('shimmy_engine_swaps_total{result="swapped"}') <= 3
 
 
+def test_ollamas_request_to_load_a_model_brings_it_in(fake: Program, tmp_path: Path) -> None:
+    with slot(fake, tmp_path, "--on-demand") as at:
+        answer = at.running.client.post("/api/generate", json={"model": "b", "stream": False})
+        assert (answer.json()["done_reason"], answer.headers["x-shimmy-model"]) == ("load", "b")
+        assert [model["name"] for model in at.running.client.get("/api/ps").json()["models"]] == ["b"]
+        assert at.running.usage() == []
+
+
 def test_a_client_that_leaves_in_a_change_leaves_the_slot_in_order(fake: Program, tmp_path: Path) -> None:
     slow_start = replace(fake, environment={"SHIMMY_FAKE_START_SECONDS": "1"})
     with slot(slow_start, tmp_path, "--on-demand") as at:

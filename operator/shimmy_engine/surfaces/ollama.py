@@ -83,7 +83,7 @@ class _ShowBody(Body):
 
 
 def parse_chat(body: bytes) -> Ask | Immediate:
-    """Read the body of POST /api/chat. Without a message it asks for the model to be loaded, which it is.
+    """Read the body of POST /api/chat. Without a message it asks for the model to be loaded.
 
     Raises:
         RefusedError: with the 400 for the caller.
@@ -97,7 +97,7 @@ def parse_chat(body: bytes) -> Ask | Immediate:
 
 
 def parse_generate(body: bytes) -> Ask | Immediate:
-    """Read the body of POST /api/generate. Without a prompt it asks for the model to be loaded, which it is.
+    """Read the body of POST /api/generate. Without a prompt it asks for the model to be loaded.
 
     Raises:
         RefusedError: with the 400 for the caller.
