@@ -174,7 +174,7 @@ def check(
 @app.command()
 def fetch(
     source: Annotated[str, typer.Argument(help="A path, or file://, http(s)://, s3://, oci:// or hf://.")],
-    destination: Annotated[Path, typer.Argument(help="Where it goes; a folder for hf://ORG/NAME[@REVISION].")],
+    destination: Annotated[Path, typer.Argument(help="Where it goes; a folder for hf://ORG/NAME@REVISION.")],
     *,
     sha256: Annotated[
         str | None, typer.Option(help="Digest that it must have. Required unless the source itself names the content.")

@@ -1,27 +1,24 @@
 """Models that are fetched by HTTP, from where the tenant allows and from nowhere else."""
 
 import hashlib
+import inspect
+import json
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 import yaml
+from tests.e2e import file_server
 from tests.e2e.pods import python
 
 from devkit import models
 from devkit.demo.fleet import EXAMPLES, NAMESPACE, TENANT, Fleet
-from devkit.kubectl import ready_condition
+from devkit.kubectl import KubectlError, ready_condition
 from devkit.waiting import until
+from shimmy_api import names
 
 FILES = "files"
-ALLOWED, CLOSED = 8000, 8001
-_SERVE = f"""
-import functools, http.server, threading
-handler = functools.partial(http.server.SimpleHTTPRequestHandler, directory="/models")
-for port in ({ALLOWED}, {CLOSED}):
-    server = http.server.ThreadingHTTPServer(("", port), handler)
-    threading.Thread(target=server.serve_forever).start()
-"""
+ALLOWED, CLOSED = file_server.PORTS
 _RECEIVE = "import pathlib, sys; pathlib.Path('/models/tiny.gguf').write_bytes(sys.stdin.buffer.read())"
 
 
@@ -31,7 +28,7 @@ def address(fleet: Fleet) -> Iterator[str]:
     fleet.kubectl.run("create", "namespace", FILES)
     pod = next(d for d in yaml.safe_load_all((EXAMPLES / "volume.yaml").read_text()) if d["kind"] == "Pod")
     pod["metadata"] = {"name": "server", "namespace": FILES}
-    pod["spec"]["containers"][0]["command"] = ["python3", "-c", _SERVE]
+    pod["spec"]["containers"][0]["command"] = ["python3", "-c", inspect.getsource(file_server)]
     pod["spec"]["volumes"] = [{"name": "models", "emptyDir": {}}]
     fleet.kubectl.apply(yaml.safe_dump(pod))
     fleet.kubectl.run("wait", "pod/server", "-n", FILES, "--for=condition=Ready", "--timeout=60s")
@@ -52,13 +49,13 @@ def _allow(fleet: Fleet, address: str) -> Iterator[None]:
     fleet.apply_example("tenant.yaml")
 
 
-def _model(name: str, url: str) -> str:
+def _model(name: str, url: str, **more: str) -> str:
     digest = hashlib.sha256(models.tiny().read_bytes()).hexdigest()
     manifest = {
         "apiVersion": "shimmy.dev/v1alpha1",
         "kind": "ShimmyModel",
         "metadata": {"name": name, "namespace": NAMESPACE},
-        "spec": {"backend": {"gguf": {"source": url, "sha256": digest}}, "storage": {"size": "100Mi"}},
+        "spec": {"backend": {"gguf": {"source": url, "sha256": digest, **more}}, "storage": {"size": "100Mi"}},
     }
     return yaml.safe_dump(manifest)
 
@@ -77,4 +74,48 @@ def test_a_model_is_not_fetched_from_elsewhere(fleet: Fleet, address: str) -> No
         condition = ready_condition(fleet.kubectl.get("shimmymodel", "elsewhere", NAMESPACE))
         return condition if condition.get("reason") == "SourceUnreachable" else None
 
-    assert until(refused, "the source is unreachable", seconds=150, every=0.5)["status"] == "False"
+    condition = until(refused, "the source is unreachable", seconds=200, every=0.5)
+    assert condition["status"] == "False"
+    assert f"open TCP port {CLOSED}" in condition["message"]
+
+
+def test_a_model_behind_a_token_waits_for_its_secret(fleet: Fleet, address: str) -> None:
+    url = f"http://{address}:{ALLOWED}/private/tiny.gguf"
+    fleet.kubectl.apply(_model("private", url, credentialsSecretName="files"))
+
+    def missing() -> bool:
+        condition = ready_condition(fleet.kubectl.get("shimmymodel", "private", NAMESPACE))
+        return "CredentialsMissing" in str(condition.get("message"))
+
+    until(missing, "the status says that the Secret is missing", seconds=60, every=0.5)
+    token = f"--from-literal=token={file_server.TOKEN}"
+    fleet.kubectl.run("create", "secret", "generic", "files", "-n", NAMESPACE, token)
+    fleet.kubectl.wait_ready("shimmymodel", "private", NAMESPACE, seconds=90)
+
+
+def test_a_fetch_whose_pod_is_lost_goes_on_where_it_was(fleet: Fleet, address: str) -> None:
+    fleet.kubectl.apply(_model("slow", f"http://{address}:{ALLOWED}/slow/tiny.gguf"))
+    first = until(lambda: _fetch_pods(fleet, "slow"), "a fetch pod", seconds=60, every=0.5)[0]
+    until(lambda: _half(fleet, first), "half of the file is there", seconds=60, every=0.5)
+    fleet.kubectl.run("delete", "pod", first, "-n", NAMESPACE)
+    python(fleet, FILES, "server", "import urllib.request; urllib.request.urlopen('http://localhost:8000/go')")
+    fleet.kubectl.wait_ready("shimmymodel", "slow", NAMESPACE, seconds=90)
+    (second,) = _fetch_pods(fleet, "slow")
+    assert second != first
+    assert "going on: 3 of 5 MB are there" in fleet.kubectl.run("logs", second, "-n", NAMESPACE)
+
+
+def _fetch_pods(fleet: Fleet, model: str) -> list[str]:
+    selector = f"{names.LABEL_COMPONENT}={names.FETCH},{names.LABEL_MODEL}={model}"
+    pods = fleet.kubectl.list("pods", NAMESPACE, selector)
+    return [pod["metadata"]["name"] for pod in pods if "deletionTimestamp" not in pod["metadata"]]
+
+
+def _half(fleet: Fleet, pod: str) -> bool:
+    """Whether the fetch in a pod has noted that half of the file came."""
+    try:
+        note = python(fleet, NAMESPACE, pod, "print(open('/models/.tiny.gguf.partial.json').read())")
+    except KubectlError:
+        return False
+    size = models.tiny().stat().st_size
+    return bool(json.loads(note)["missing"] == [[size // 2, size]])

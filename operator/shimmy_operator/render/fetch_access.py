@@ -74,10 +74,17 @@ def _environment(network: FetchNetwork) -> dict[str, str]:
 
 
 def _port(source: RemoteSource, network: FetchNetwork) -> int:
-    address = _address(source, network)
-    proxy = network.https_proxy if address.startswith("https") else network.http_proxy
-    split = urlsplit(proxy or address)
+    split = urlsplit(_address(source, network))
+    proxy = network.https_proxy if split.scheme == "https" else network.http_proxy
+    if proxy and not _is_excepted(split.hostname or "", network.no_proxy or ""):
+        split = urlsplit(proxy)
     return split.port or _PORTS[split.scheme]
+
+
+def _is_excepted(host: str, no_proxy: str) -> bool:
+    """Whether NO_PROXY names a host or a domain that it is in."""
+    names_or_domains = (entry.strip().lstrip(".") for entry in no_proxy.split(","))
+    return any(entry and (host == entry or host.endswith(f".{entry}")) for entry in names_or_domains)
 
 
 def _address(source: RemoteSource, network: FetchNetwork) -> str:

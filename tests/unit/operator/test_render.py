@@ -129,7 +129,9 @@ def test_a_cluster_without_authorities_of_its_own_needs_no_config_map() -> None:
 
 
 MIRRORS: Final = FetchNetwork(hub_endpoint="http://hub.example:8080", s3_endpoint="http://minio.example:9000")
-PROXIES: Final = FetchNetwork(http_proxy="http://proxy.example", https_proxy="http://proxy.example:3128")
+PROXIES: Final = FetchNetwork(
+    http_proxy="http://proxy.example", https_proxy="http://proxy.example:3128", no_proxy="near.example"
+)
 
 
 @pytest.mark.parametrize(
@@ -141,6 +143,7 @@ PROXIES: Final = FetchNetwork(http_proxy="http://proxy.example", https_proxy="ht
         *(("oci://h/x:v1", FetchNetwork(), 443), ("oci://h:5000/x:v1", FetchNetwork(), 5000)),
         *(("hf://o/n/x.gguf", FetchNetwork(), 443), ("hf://o/n/x.gguf", MIRRORS, 8080)),
         *(("https://h:8443/x.gguf", PROXIES, 3128), ("http://h/x.gguf", PROXIES, 80)),
+        *(("https://near.example:8443/x.gguf", PROXIES, 8443), ("oci://a.near.example/x:v1", PROXIES, 443)),
     ],
 )
 def test_the_port_that_a_source_needs_is_known(source: str, network: FetchNetwork, port: int) -> None:
