@@ -19,12 +19,18 @@ from shimmy_engine.gguf_header import GgufError
 
 WEIGHTS = random.Random(1).randbytes(20_000)
 FOLDER = {"config.json": b'{"model_type": "llama"}', "tokenizer.json": b"{}", "model.safetensors": WEIGHTS}
-OTHERS = {"README.md": b"read me", "pytorch_model.bin": b"a pickle", "onnx/model.json": b"{}"}
+OTHERS = {
+    "README.md": b"read me",
+    "pytorch_model.bin": b"a pickle",
+    "onnx/model.json": b"{}",
+    "consolidated.safetensors": b"the same weights once more",
+    MARKER: b'{"repository": "org/tiny", "revision": "main", "commit": "", "files": {}}',
+}
 
 
 @pytest.fixture
 def tiny(model: bytes, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
-    with hub({**FOLDER, **OTHERS, "toy.Q8_0.gguf": model}) as running:
+    with hub({**OTHERS, **FOLDER, "toy.Q8_0.gguf": model}) as running:
         monkeypatch.setenv("HF_ENDPOINT", running.url)
         yield running
 

@@ -29,6 +29,8 @@ MARKER: Final = ".shimmy-complete.json"
 """In a folder that was fetched to its end; its content is a FetchedFolder."""
 MODEL_FILES: Final = ("*.json", "*.safetensors", "*.model", "*.txt", "*.jinja", "*.tiktoken")
 """Configuration, tokenizer and safetensors weights at the top of a repository. No pickles: loading one runs code."""
+_LEFT_OUT: Final = (".*", "consolidated*.safetensors")
+"""Hidden files, among which a repository could have a marker of its own; Mistral's second copy of the weights."""
 _DEFAULTS: Final = FetchOptions()
 
 
@@ -120,7 +122,9 @@ def _fetch(source: HubSource, folder: Path, options: FetchOptions, patterns: Seq
 
 
 def _fits(path: str, patterns: Sequence[str]) -> bool:
-    return "/" not in path and any(fnmatchcase(path, pattern) for pattern in patterns)
+    if "/" in path or any(fnmatchcase(path, pattern) for pattern in _LEFT_OUT):
+        return False
+    return any(fnmatchcase(path, pattern) for pattern in patterns)
 
 
 def _clear(folder: Path, marker: FetchedFolder | None, wanted: set[str]) -> None:
