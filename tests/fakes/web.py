@@ -26,6 +26,8 @@ class WebSource:
         """Sent with every answer of `statuses`."""
         self.requests: list[tuple[str, str | None]] = []
         """Path and header Range of each request."""
+        self.conditions: list[str | None] = []
+        """Header If-Range of each request."""
         self.authorizations: list[str | None] = []
         self.sent = 0
         """Bytes of bodies that were sent."""
@@ -59,6 +61,7 @@ class WebSource:
     def _answer(self, to: BaseHTTPRequestHandler) -> None:
         with self._lock:
             self.requests.append((to.path, to.headers["range"]))
+            self.conditions.append(to.headers["if-range"])
             self.authorizations.append(to.headers["authorization"])
             status = self.statuses.pop(0) if self.statuses else 404 if to.path.startswith("/missing") else None
             cut = self.cuts.pop(0) if self.cuts and status is None else None

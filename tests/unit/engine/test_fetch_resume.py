@@ -40,7 +40,7 @@ def server() -> Iterator[WebSource]:
 @pytest.fixture
 def source(server: WebSource) -> WebSource:
     server.content, server.etag, server.ranges = CONTENT, '"one"', True
-    server.cuts, server.requests, server.sent = [], [], 0
+    server.cuts, server.requests, server.conditions, server.sent = [], [], [], 0
     return server
 
 
@@ -115,6 +115,15 @@ def test_a_large_file_is_fetched_in_several_ranges_at_once(
     assert sorted(str(wanted) for _, wanted in source.requests[1:]) == [
         *("bytes=0-9999", "bytes=10000-19999", "bytes=20000-29999", "bytes=30000-39999")
     ]
+
+
+@pytest.mark.parametrize(("etag", "condition"), [('"one"', '"one"'), ('W/"weak"', None), (None, None)])
+def test_a_range_is_asked_for_of_the_same_content_where_the_etag_allows_that(
+    source: WebSource, client: httpx.Client, tmp_path: Path, etag: str | None, condition: str | None
+) -> None:
+    source.etag = etag
+    fetch(client, source, tmp_path, None)
+    assert source.conditions == [None, *[condition] * 4]
 
 
 def test_a_source_with_another_etag_than_before_is_fetched_from_its_beginning(
