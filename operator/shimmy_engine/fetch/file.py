@@ -16,15 +16,15 @@ from shimmy_api.sources import (
     names_its_content,
     parse_source,
 )
-from shimmy_engine.checksums import Checksum, compare
+from shimmy_engine.checksums import Checksum, compare, sha256_of
 from shimmy_engine.fetch.client import make_client, public
 from shimmy_engine.fetch.credentials import Credentials
 from shimmy_engine.fetch.local import copy_file, local_path
 from shimmy_engine.fetch.options import FetchOptions
 from shimmy_engine.fetch.place import place_remote
 from shimmy_engine.fetch.remote import Remote
-from shimmy_engine.gguf_header import GgufError
-from shimmy_engine.model_file import ModelFile, check_file
+from shimmy_engine.gguf_header import GgufError, read_header
+from shimmy_engine.model_file import ModelFile, check_file, check_servable, check_size
 
 _DEFAULTS: Final = FetchOptions()
 
@@ -105,13 +105,15 @@ def _fetch(
     remote = Remote(remote.place, remote.address, remote.auth, wanted)
 
     def inspect(path: Path) -> ModelFile:
-        if wanted.algorithm == "sha256":
-            return check_file(path, wanted.value)
-        wanted.check(path)
-        return check_file(path, None)
+        wanted.check(path)  # first: what a wrong content looks like says nothing about the source's file
+        header = read_header(path)
+        check_size(header, path.stat().st_size)
+        check_servable(header)
+        found = wanted.value if wanted.algorithm == "sha256" else sha256_of(path)
+        return ModelFile(found, path.stat().st_size, header)
 
     def keep() -> ModelFile | None:
-        with contextlib.suppress(GgufError):
+        with contextlib.suppress(GgufError, FileNotFoundError):
             return inspect(destination)
         return None
 

@@ -46,7 +46,7 @@ def place_remote(
         try:
             return inspect(partial.path)
         except GgufError as error:
-            if not resumed:
+            if not resumed or error.reason != "ChecksumMismatch":
                 raise
             log.warning("%s; fetching all of it anew", error)
         partial.reset()

@@ -110,6 +110,20 @@ def test_a_file_of_another_kind_is_not_kept(source: WebSource, destination: Path
     assert error.reason == ("NotGguf" if content else "Truncated")
 
 
+def test_a_wrong_content_is_told_before_what_it_looks_like(source: WebSource, destination: Path) -> None:
+    source.content = b"<html>log in first</html>"
+    assert refused_for_good(f"{source.url}/model.gguf", destination, "0" * 64).reason == "ChecksumMismatch"
+
+
+def test_a_resumed_file_of_another_kind_is_not_fetched_again(source: WebSource, destination: Path) -> None:
+    source.content = b"<html>log in first</html>"
+    source.cuts = [None, 10, *[0] * 10]
+    assert refused(f"{source.url}/model.gguf", destination, digest(source)).reason == "SourceUnreachable"
+    source.cuts, source.sent = [], 0
+    assert refused_for_good(f"{source.url}/model.gguf", destination, digest(source)).reason == "NotGguf"
+    assert source.sent == len(source.content) - 10 + 1
+
+
 def test_a_digest_is_required_where_the_source_does_not_name_its_content(source: WebSource, destination: Path) -> None:
     with pytest.raises(ValueError, match="sha256 is required"):
         fetch_file(f"{source.url}/model.gguf", destination)
