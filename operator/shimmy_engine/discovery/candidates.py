@@ -5,29 +5,28 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Literal
 
+from shimmy_engine.convert.folder import ADAPTER_CONFIG
 from shimmy_engine.discovery.walk import Folder
 
 CONFIG: Final = "config.json"
-ADAPTER_CONFIG: Final = "adapter_config.json"
 _GGUF: Final = ".gguf"
 _SAFETENSORS: Final = ".safetensors"
-_PICKLED: Final = re.compile(r"(pytorch_model|adapter_model).*\.bin")
+_PICKLED: Final = re.compile(r"pytorch_model.*\.bin")
 _SPLIT: Final = re.compile(r"(?P<stem>.+)-(?P<part>\d{5})-of-(?P<parts>\d{5})\.gguf")
 """Names that llama.cpp gives to the parts of a model (`llama_split_path` in src/llama.cpp)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Candidate:
-    """Something to look into: a file of kind gguf, or a folder with the files that hold its weights."""
+    """Something to look into: a file of kind gguf, or a folder."""
 
     kind: Literal["gguf", "split", "huggingFace", "peft", "bare"]
     """`split`: parts of one GGUF model; `bare`: safetensors files that nothing describes."""
     path: Path
-    weights: tuple[str, ...] = ()
+    parts: tuple[str, ...] = ()
+    """Files of a split or bare model."""
     missing: tuple[str, ...] = ()
     """Parts of a split model that are not there."""
-    pickled: tuple[str, ...] = ()
-    """Files of weights in Python's pickle format."""
 
 
 def candidates(folder: Folder) -> list[Candidate]:
@@ -38,13 +37,13 @@ def candidates(folder: Folder) -> list[Candidate]:
 
 
 def _folder(folder: Folder) -> list[Candidate]:
-    weights = tuple(name for name in folder.files if name.endswith(_SAFETENSORS))
-    pickled = tuple(name for name in folder.files if _PICKLED.fullmatch(name))
+    tensors = tuple(name for name in folder.files if name.endswith(_SAFETENSORS))
+    pickled = any(_PICKLED.fullmatch(name) for name in folder.files)
     if ADAPTER_CONFIG in folder.files:
-        return [Candidate("peft", folder.path, weights, pickled=pickled)]
-    if CONFIG in folder.files and (weights or pickled):
-        return [Candidate("huggingFace", folder.path, weights, pickled=pickled)]
-    return [Candidate("bare", folder.path, weights)] if weights else []
+        return [Candidate("peft", folder.path)]
+    if CONFIG in folder.files and (tensors or pickled):
+        return [Candidate("huggingFace", folder.path)]
+    return [Candidate("bare", folder.path, tensors)] if tensors else []
 
 
 def _splits(folder: Path, names: list[str]) -> list[Candidate]:

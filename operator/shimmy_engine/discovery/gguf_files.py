@@ -6,9 +6,8 @@ from typing import Any, Final
 from shimmy_api.discovery import Discovered
 from shimmy_api.naming import dns_label
 from shimmy_engine.discovery.candidates import Candidate
-from shimmy_engine.discovery.unusable import UnusableError
 from shimmy_engine.discovery.walk import shown
-from shimmy_engine.gguf_header import GgufHeader, read_header
+from shimmy_engine.gguf_header import GgufError, GgufHeader, read_header
 from shimmy_engine.model_file import check_servable, check_size, obstacle, quantization
 
 _PROJECTOR: Final = frozenset({"mmproj", "clip"})
@@ -19,19 +18,18 @@ def inspect_gguf(path: Path) -> Discovered:
     """Describe one file.
 
     Raises:
-        GgufError: it is damaged, or no engine can serve it.
-        UnusableError: it is another kind of file.
+        GgufError: it is damaged or another kind of file, or no engine can serve it.
 
     """
     header, size = read_header(path), path.stat().st_size
     kind = str(header.metadata.get("general.type", "model"))
     if kind in _PROJECTOR or header.architecture in _PROJECTOR:
-        raise UnusableError("Projector", "it turns images into tokens for another model and is no language model")
+        raise GgufError("Projector", "it turns images into tokens for another model and is no language model")
     check_size(header, size)
     if kind == "adapter":
         return _adapter(path, header, size)
     if kind != "model":
-        raise UnusableError("Unsupported", f"general.type is {kind[:80]!r}: the file holds no language model")
+        raise GgufError("Unsupported", f"general.type is {kind[:80]!r}: the file holds no language model")
     lines = tuple(line for line in _LINES if header.tensors and not obstacle(header, line))
     if not lines:
         check_servable(header)  # says why
@@ -49,22 +47,22 @@ def inspect_gguf(path: Path) -> Discovered:
     )
 
 
-def refuse_split(candidate: Candidate) -> UnusableError:
+def refuse_split(candidate: Candidate) -> GgufError:
     """Why a model in parts is not served, and what to do about it."""
-    count = len(candidate.weights) + len(candidate.missing)
+    count = len(candidate.parts) + len(candidate.missing)
     if candidate.missing:
-        return UnusableError("Incomplete", f"parts of the model are missing: {', '.join(candidate.missing[:3])}")
+        return GgufError("Incomplete", f"parts of the model are missing: {', '.join(candidate.missing[:3])}")
     merge = "llama-gguf-split --merge FIRST-PART WHOLE.gguf"
-    return UnusableError("Split", f"the model lies in {count} files, but engines load one; join them: {merge}")
+    return GgufError("Split", f"the model lies in {count} files, but engines load one; join them: {merge}")
 
 
 def _adapter(path: Path, header: GgufHeader, size: int) -> Discovered:
     kind = str(header.metadata.get("adapter.type", ""))
     if kind != "lora":
-        raise UnusableError("Unsupported", f"the file is an adapter of type {kind[:80]!r}; engines load lora")
+        raise GgufError("Unsupported", f"the file is an adapter of type {kind[:80]!r}; engines load lora")
     ranks = [tensor.shape[-1] for tensor in header.tensors if tensor.name.endswith(".lora_a") and tensor.shape]
     if not ranks:
-        raise UnusableError("Unsupported", "the adapter has no pair of LoRA matrices")
+        raise GgufError("Unsupported", "the adapter has no pair of LoRA matrices")
     return Discovered(
         name=dns_label(path.stem),
         kind="ggufAdapter",

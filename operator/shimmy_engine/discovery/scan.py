@@ -16,7 +16,6 @@ from shimmy_engine.discovery.gguf_files import inspect_gguf, refuse_split
 from shimmy_engine.discovery.hugging_face import inspect_adapter, inspect_model, refuse_bare
 from shimmy_engine.discovery.pace import Pace
 from shimmy_engine.discovery.sidecar import Sidecar, read_sidecar
-from shimmy_engine.discovery.unusable import UnusableError
 from shimmy_engine.discovery.walk import shown, walk
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.model_file import check_file
@@ -37,19 +36,19 @@ class Claim:
         """pvc://CLAIM/PATH of a file or folder.
 
         Raises:
-            UnusableError: no source can name it.
+            GgufError: no source can name it.
 
         """
         if not path.is_relative_to(self.mount):
-            raise UnusableError("NotOnClaim", f"it does not lie below {self.mount}, where claim {self.name} is mounted")
+            raise GgufError("NotOnClaim", f"it does not lie below {self.mount}, where claim {self.name} is mounted")
         if path == self.mount:
-            raise UnusableError("PathUnusable", "a source cannot name a whole claim: move it into a folder")
+            raise GgufError("PathUnusable", "a source cannot name a whole claim: move it into a folder")
         inside = shown(path.relative_to(self.mount))
         source = f"pvc://{self.name}/{inside}"
         if inside != str(path.relative_to(self.mount)) or any(part.isspace() for part in inside):
-            raise UnusableError("PathUnusable", "a source cannot name it: rename it without spaces, in UTF-8")
+            raise GgufError("PathUnusable", "a source cannot name it: rename it without spaces, in UTF-8")
         if len(source) > MAX_SOURCE:
-            raise UnusableError("PathUnusable", f"a source cannot name it: it is longer than {MAX_SOURCE} characters")
+            raise GgufError("PathUnusable", f"a source cannot name it: it is longer than {MAX_SOURCE} characters")
         return source
 
 
@@ -108,7 +107,7 @@ def _examine(candidate: Candidate, root: Path, wishes: Wishes) -> tuple[Discover
         if wishes.sha256 and model.kind == "gguf":
             update["sha256"] = check_file(candidate.path, None).sha256
         return model.model_copy(update=update), [complaint] if complaint else []
-    except (UnusableError, GgufError) as error:
+    except GgufError as error:
         return None, [skipped(place, error.reason, error.message)]
     except OSError as error:
         return None, [skipped(place, "Unreadable", f"it cannot be read: {error.strerror}")]
@@ -135,9 +134,9 @@ def _inspect(candidate: Candidate) -> Discovered:
         case "gguf":
             return inspect_gguf(candidate.path)
         case "huggingFace":
-            return inspect_model(candidate)
+            return inspect_model(candidate.path)
         case "peft":
-            return inspect_adapter(candidate)
+            return inspect_adapter(candidate.path)
         case "split":
             raise refuse_split(candidate)
         case "bare":

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from safetensors import SafetensorError, safe_open
 
-from shimmy_engine.discovery.unusable import UnusableError
+from shimmy_engine.gguf_header import GgufError
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,7 +25,7 @@ def read_weights(files: Iterable[Path]) -> Weights:
     """Read the headers of a model's files, which the library checks against the files' sizes.
 
     Raises:
-        UnusableError: Damaged.
+        GgufError: NotSafetensors.
 
     """
     by_type: Counter[str] = Counter()
@@ -38,6 +38,6 @@ def read_weights(files: Iterable[Path]) -> Weights:
                     part = file.get_slice(name)
                     by_type[part.get_dtype()] += prod(part.get_shape())
         except (SafetensorError, OSError) as error:
-            raise UnusableError("Damaged", f"{path.name} cannot be read: {error}") from error
+            raise GgufError("NotSafetensors", f"{path.name} cannot be read: {error}") from error
     dtype = max(by_type, key=lambda name: by_type[name], default="")
     return Weights(by_type.total(), dtype, size)

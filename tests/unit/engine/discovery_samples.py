@@ -1,33 +1,9 @@
-"""Models and adapters of a few kilobytes, in each of the layouts that discovery knows."""
+"""GGUF files of a few kilobytes that are no models; hugging_face.py has the folders."""
 
-import json
 from pathlib import Path
-from typing import Any
 
 import gguf
 import numpy as np
-from safetensors.numpy import save_file
-
-BASE = "acme/tiny"
-
-
-def hugging_face(folder: Path, **config: Any) -> Path:
-    """A model of 35 weights, most of them in half precision."""
-    folder.mkdir(parents=True)
-    save_file({"a": np.zeros((8, 4), np.float16), "b": np.zeros(3, np.float32)}, folder / "model.safetensors")
-    stated = {"architectures": ["LlamaForCausalLM"], "max_position_embeddings": 2048, **config}
-    (folder / "config.json").write_text(json.dumps(stated))
-    return folder
-
-
-def peft(folder: Path, base: str = BASE, **config: Any) -> Path:
-    """A LoRA adapter of rank 4."""
-    folder.mkdir(parents=True)
-    weights = {"lora_A.weight": np.zeros((4, 8), np.float32), "lora_B.weight": np.zeros((8, 4), np.float32)}
-    save_file(weights, folder / "adapter_model.safetensors")
-    stated = {"base_model_name_or_path": base, "peft_type": "LORA", "r": 4, **config}
-    (folder / "adapter_config.json").write_text(json.dumps(stated))
-    return folder
 
 
 def gguf_adapter(path: Path, base: str = "Tiny", kind: str = "lora") -> Path:

@@ -6,11 +6,15 @@ import os
 from pathlib import Path
 
 import pytest
+from safetensors.numpy import save_file
 from tests.fakes.shimmy import toy_gguf
 from tests.unit.engine import discovery_samples as samples
+from tests.unit.engine import hugging_face
 
 from shimmy_api.discovery import Discovered, DiscoveryReport
 from shimmy_engine.discovery.scan import Claim, Wishes, discover
+
+WEIGHTS = sum(tensor.size for tensor in hugging_face.weights().values())
 
 
 def look(
@@ -47,17 +51,17 @@ def test_a_digest_is_computed_where_it_is_asked_for(tmp_path: Path) -> None:
 
 
 def test_a_hugging_face_folder_is_described_by_its_config_and_the_headers_of_its_weights(tmp_path: Path) -> None:
-    folder = samples.hugging_face(tmp_path / "acme" / "tiny")
+    folder = hugging_face.save_model(tmp_path / "acme" / "tiny")
     model = only(look(tmp_path))
     assert (model.name, model.kind, model.path) == ("tiny", "huggingFace", str(folder))
-    assert (model.architecture, model.quantization, model.context_length) == ("LlamaForCausalLM", "F16", 2048)
-    assert model.parameters == 35
+    assert (model.architecture, model.quantization, model.context_length) == ("llama", "BF16", 128)
+    assert model.parameters == WEIGHTS
     assert "acme/tiny" in model.known_as
 
 
 def test_a_folder_of_hugging_faces_cache_is_named_after_its_repository(tmp_path: Path) -> None:
     blobs = tmp_path / "models--acme--tiny" / "blobs"
-    folder = samples.hugging_face(tmp_path / "models--acme--tiny" / "snapshots" / ("a" * 40))
+    folder = hugging_face.save_model(tmp_path / "models--acme--tiny" / "snapshots" / ("a" * 40))
     blobs.mkdir()
     for file in list(folder.iterdir()):  # the cache keeps content apart and links to it
         file.rename(blobs / f"{file.name}-digest")
@@ -68,33 +72,33 @@ def test_a_folder_of_hugging_faces_cache_is_named_after_its_repository(tmp_path:
 
 
 def test_of_a_folder_in_two_layouts_the_weights_count_once(tmp_path: Path) -> None:
-    folder = samples.hugging_face(tmp_path / "tiny")
+    folder = hugging_face.save_model(tmp_path / "tiny")
     (folder / "consolidated.safetensors").write_bytes((folder / "model.safetensors").read_bytes())
-    assert only(look(tmp_path)).parameters == 35
+    assert only(look(tmp_path)).parameters == WEIGHTS
 
 
 def test_the_parts_that_an_index_names_count_together(tmp_path: Path) -> None:
-    folder = samples.hugging_face(tmp_path / "tiny")
-    whole = folder / "model.safetensors"
-    for part in (1, 2):
-        (folder / f"model-0000{part}-of-00002.safetensors").write_bytes(whole.read_bytes())
-    whole.unlink()
-    parts = {"a": "model-00001-of-00002.safetensors", "b": "model-00002-of-00002.safetensors"}
+    folder = hugging_face.save_model(tmp_path / "tiny")
+    (folder / "model.safetensors").unlink()
+    tensors = hugging_face.weights()
+    parts = {name: f"model-0000{1 + number % 2}-of-00002.safetensors" for number, name in enumerate(tensors)}
+    for part in {*parts.values()}:
+        save_file({name: tensor for name, tensor in tensors.items() if parts[name] == part}, folder / part)
     (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": parts}))
-    assert only(look(tmp_path)).parameters == 70
-    (folder / parts["b"]).unlink()
+    assert only(look(tmp_path)).parameters == WEIGHTS
+    (folder / part).unlink()
     report = look(tmp_path)
-    assert reasons(report, tmp_path) == {"tiny": "Incomplete"}
-    assert parts["b"] in report.skipped[0].message
+    assert reasons(report, tmp_path) == {"tiny": "FileMissing"}
+    assert part in report.skipped[0].message
 
 
 def test_an_adapter_is_personal_and_finds_its_base_by_name(tmp_path: Path) -> None:
-    base = samples.hugging_face(tmp_path / "acme" / "tiny")
-    samples.peft(tmp_path / "letters")
+    base = hugging_face.save_model(tmp_path / "acme" / "tiny")
+    hugging_face.save_adapter(tmp_path / "letters", base_model_name_or_path="acme/tiny")
     report = look(tmp_path, claim=Claim("models", tmp_path))
     adapter = report.models[1]
     assert (adapter.kind, adapter.name, adapter.personal) == ("peft", "letters", True)
-    assert (adapter.base, adapter.rank, adapter.adapter_type) == ("acme/tiny", 4, "lora")
+    assert (adapter.base, adapter.rank, adapter.adapter_type) == ("acme/tiny", 2, "lora")
     assert (adapter.base_path, adapter.base_source) == (str(base), "pvc://models/acme/tiny")
 
 
@@ -107,9 +111,9 @@ def test_a_gguf_adapter_is_personal_and_finds_its_base_by_name(tmp_path: Path) -
 
 
 def test_a_base_that_two_models_could_be_is_not_guessed(tmp_path: Path) -> None:
-    samples.hugging_face(tmp_path / "a" / "tiny")
-    samples.hugging_face(tmp_path / "b" / "tiny")
-    samples.peft(tmp_path / "letters", base="tiny")
+    hugging_face.save_model(tmp_path / "a" / "tiny")
+    hugging_face.save_model(tmp_path / "b" / "tiny")
+    hugging_face.save_adapter(tmp_path / "letters", base_model_name_or_path="tiny")
     adapter = next(model for model in look(tmp_path).models if model.kind == "peft")
     assert (adapter.base, adapter.base_path) == ("tiny", None)
 
@@ -124,30 +128,34 @@ def test_what_cannot_be_served_is_listed_with_the_reason(tmp_path: Path) -> None
     for part in (1, 2):
         (tmp_path / f"big-0000{part}-of-00002.gguf").write_bytes(content)
     (tmp_path / "half-00002-of-00003.gguf").write_bytes(content)
-    damaged = samples.hugging_face(tmp_path / "damaged") / "model.safetensors"
+    damaged = hugging_face.save_model(tmp_path / "damaged") / "model.safetensors"
     damaged.write_bytes(damaged.read_bytes()[:-4])
-    (samples.hugging_face(tmp_path / "bare") / "config.json").unlink()
-    (samples.hugging_face(tmp_path / "nothing") / "config.json").write_text("{}")
-    (samples.hugging_face(tmp_path / "broken") / "config.json").write_text("{")
-    pickled = samples.hugging_face(tmp_path / "pickled") / "model.safetensors"
+    (hugging_face.save_model(tmp_path / "bare") / "config.json").unlink()
+    (hugging_face.save_model(tmp_path / "nothing") / "config.json").write_text("{}")
+    (hugging_face.save_model(tmp_path / "broken") / "config.json").write_text("{")
+    pickled = hugging_face.save_model(tmp_path / "pickled") / "model.safetensors"
     pickled.rename(pickled.with_name("pytorch_model.bin"))
-    samples.peft(tmp_path / "prefix", peft_type="PREFIX_TUNING")
+    hugging_face.save_adapter(tmp_path / "prefix", peft_type="PREFIX_TUNING")
+    hugging_face.save_model(tmp_path / "gemma", model_type="gemma3_text")
+    (hugging_face.save_model(tmp_path / "mute") / "tokenizer.json").unlink()
     report = look(tmp_path)
     assert [model.name for model in report.models] == ["toy"]
     assert report.complete
     assert reasons(report, tmp_path) == {
         "bare": "NoConfig",
         "big-00001-of-00002.gguf": "Split",
-        "broken": "Damaged",
+        "broken": "Unsupported",
         "control.gguf": "Unsupported",
         "cut.gguf": "Truncated",
-        "damaged": "Damaged",
+        "damaged": "NotSafetensors",
         "empty.gguf": "Truncated",
+        "gemma": "Unsupported",
         "half-00002-of-00003.gguf": "Incomplete",
         "mmproj.gguf": "Projector",
+        "mute": "FileMissing",
         "nothing": "Unsupported",
         "page.gguf": "NotGguf",
-        "pickled": "Pickled",
+        "pickled": "Unsupported",
         "prefix": "Unsupported",
     }
 
@@ -219,7 +227,7 @@ def test_a_path_that_no_source_can_name_is_told_where_sources_are_asked_for(tmp_
 
 
 def test_a_model_that_fills_a_whole_claim_is_told(tmp_path: Path) -> None:
-    samples.hugging_face(tmp_path / "claim")
+    hugging_face.save_model(tmp_path / "claim")
     report = look(tmp_path / "claim", claim=Claim("models", tmp_path / "claim"))
     assert [item.reason for item in report.skipped] == ["PathUnusable"]
 
