@@ -92,6 +92,12 @@ class Tenant:
     def wait(self, *models: str) -> None:
         until(lambda: {*self.found()} == {*models}, f"the models are {models}, not {self.found()}", seconds=_SECONDS)
 
+    def remove(self) -> None:
+        """Leave nothing that an operator of another test would write to."""
+        self.cluster.client.json(objects.path(self.manifest), "DELETE")
+        for plural in ("shimmyinstances", "shimmymodels"):
+            self.cluster.client.json(f"{objects.GROUP}/namespaces/{self.namespace}/{plural}", "DELETE")
+
     def status(self) -> Manifest:
         found: Manifest = self.cluster.client.json(objects.path(self.manifest))["status"]["discovery"][0]
         return found
@@ -105,7 +111,7 @@ class Tenant:
 def tenant(cluster: Cluster, request: pytest.FixtureRequest) -> Iterator[Tenant]:
     made = Tenant(cluster, f"d-{hashlib.sha256(request.node.name.encode()).hexdigest()[:8]}")
     yield made
-    cluster.client.json(objects.path(made.manifest), "DELETE")
+    made.remove()
 
 
 def test_what_is_found_becomes_models_that_are_checked(tenant: Tenant) -> None:
@@ -264,6 +270,28 @@ def test_a_discovery_pods_account_may_patch_its_config_map_and_nothing_else(tena
         assert refusal.value.code == 403
 
 
+def test_the_operator_reads_no_other_config_map_and_binds_no_other_role(installed: Cluster) -> None:
+    client = installed.user_client(process.USER, ("system:authenticated",))
+    binding = {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": {"name": names.DISCOVERY_ACCESS, "namespace": "default"},
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "cluster-admin"},
+        "subjects": [{"kind": "ServiceAccount", "name": "default", "namespace": "default"}],
+    }
+    bind = f"{objects.path(binding)}?fieldManager=test&force=true"
+    for path, method, body, content_type in (
+        ("/api/v1/configmaps", "GET", None, ""),
+        ("/api/v1/namespaces/kube-system/configmaps/extension-apiserver-authentication", "GET", None, ""),
+        (bind, "PATCH", binding, "application/apply-patch+yaml"),
+    ):
+        with pytest.raises(ApiError) as refusal:
+            client.json(path, method, body, content_type or "application/json")
+        assert refusal.value.code == 403
+    allowed = {**binding, "roleRef": {**binding["roleRef"], "name": names.DISCOVERY_ACCESS}}  # type: ignore[dict-item]
+    client.json(f"{bind}&dryRun=All", "PATCH", allowed, "application/apply-patch+yaml")
+
+
 def test_a_restart_writes_nothing(installed: Cluster, tmp_path: Path) -> None:
     flags = ("--resync-seconds", "2")
     with process.running(installed, tmp_path / "operator.log", *flags):
@@ -275,4 +303,4 @@ def test_a_restart_writes_nothing(installed: Cluster, tmp_path: Path) -> None:
     with process.running(installed, tmp_path / "operator.log", *flags):
         settle(installed)
         assert requests(installed.audit_log, process.USER, since) == []
-    installed.client.json(objects.path(tenant.manifest), "DELETE")
+    tenant.remove()

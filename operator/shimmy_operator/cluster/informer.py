@@ -14,7 +14,7 @@ _LONGEST_PAUSE: Final = 30.0
 
 
 class Informer:
-    """Watches one selection for ever. There is one informer per kind, since a new list replaces the whole kind."""
+    """Watches one selection for ever."""
 
     def __init__(self, watcher: Watcher, selection: Selection, store: Store) -> None:
         self._watcher = watcher
@@ -45,7 +45,7 @@ class Informer:
 
     async def _list(self) -> str:
         listing = await self._watcher.list(self._selection)
-        self._store.replace(self._selection.kind, listing.items, listing.resource_version)
+        self._store.replace(self._selection, listing.items, listing.resource_version)
         self.synced.set()
         return listing.resource_version
 

@@ -186,4 +186,5 @@ def _collection(selection: Selection) -> str:
 
 
 def _query(selection: Selection) -> dict[str, str | None]:
-    return {"label_selector": selection.labels, "field_selector": selection.fields}
+    fields = None if selection.name is None else f"metadata.name={selection.name}"
+    return {"label_selector": selection.labels, "field_selector": fields}

@@ -45,14 +45,19 @@ class Cluster(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """Which objects of a kind to watch; None means all."""
+    """Which objects of a kind to watch; None means all. Several selections of one kind must not overlap."""
 
     kind: str
     namespace: str | None = None
     labels: str | None = None
     """Label selector."""
-    fields: str | None = None
-    """Field selector."""
+    name: str | None = None
+    """The one name of them: then RBAC need not allow more than objects of this name."""
+
+    def covers(self, manifest: Manifest) -> bool:
+        """Whether an object of the kind is selected, as far as namespace and name can tell."""
+        metadata = manifest["metadata"]
+        return self.namespace in (None, metadata.get("namespace")) and self.name in (None, metadata["name"])
 
 
 @dataclass(frozen=True, slots=True)

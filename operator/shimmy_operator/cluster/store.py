@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator
 
+from shimmy_operator.cluster.port import Selection
 from shimmy_operator.cluster.resources import Manifest, Reference, reference
 
 Listener = Callable[[Manifest], None]
@@ -56,10 +57,10 @@ class Store:
         if before is not None and _version(before) <= _version(manifest):
             self._forget(before)
 
-    def replace(self, kind: str, items: Iterable[Manifest], resource_version: str) -> None:
-        """Take over a full list: what is not in it any more was deleted while nobody watched."""
+    def replace(self, selection: Selection, items: Iterable[Manifest], resource_version: str) -> None:
+        """Take over the full list of a selection: what is not in it was deleted while nobody watched."""
         listed = {reference(item): item for item in items}
-        for manifest in self.all(kind):
+        for manifest in filter(selection.covers, self.all(selection.kind)):
             if reference(manifest) not in listed and _version(manifest) <= int(resource_version):
                 self._forget(manifest)
         for item in listed.values():

@@ -31,7 +31,6 @@ SELECTIONS: Final = (
             "NetworkPolicy",
             "ServiceAccount",
             "Secret",
-            "ConfigMap",
             "Job",
             "CronJob",
             "Pod",
@@ -40,10 +39,11 @@ SELECTIONS: Final = (
         )
     ),
     # By name, so that the operator needs no right to read others.
-    Selection("ConfigMap", fields=f"metadata.name={names.DISCOVERY_ACCESS}"),
-    Selection("RoleBinding", fields=f"metadata.name={names.DISCOVERY_ACCESS}"),
+    Selection("ConfigMap", name=names.DISCOVERY_ACCESS),
+    Selection("ConfigMap", name=names.FETCH_AUTHORITIES),
+    Selection("RoleBinding", name=names.DISCOVERY_ACCESS),
     # The API server's own addresses.
-    Selection("EndpointSlice", namespace="default", fields="metadata.name=kubernetes"),
+    Selection("EndpointSlice", namespace="default", name="kubernetes"),
 )
 
 

@@ -92,7 +92,7 @@ def test_what_a_new_list_lacks_was_deleted_unless_it_is_newer() -> None:
     store = Store()
     for name, version in (("old", 5), ("new", 20)):
         store.put(pod(name, version))
-    store.replace("Pod", [pod("listed", 9)], "10")
+    store.replace(Selection("Pod"), [pod("listed", 9)], "10")
     assert sorted(manifest["metadata"]["name"] for manifest in store.all("Pod")) == ["listed", "new"]
 
 
@@ -123,6 +123,14 @@ async def until(ask: Any) -> None:
     async with asyncio.timeout(5):
         while not ask():  # noqa: ASYNC110 - what is asked for has no event
             await asyncio.sleep(0.01)
+
+
+def test_a_new_list_of_one_selection_leaves_what_others_of_its_kind_have_shown() -> None:
+    store = Store()
+    for name in ("mine", "other"):
+        store.put({"kind": "ConfigMap", "metadata": {"name": name, "namespace": "a", "resourceVersion": "1"}})
+    store.replace(Selection("ConfigMap", name="mine"), [], "10")
+    assert [manifest["metadata"]["name"] for manifest in store.all("ConfigMap")] == ["other"]
 
 
 async def test_an_informer_lists_again_when_its_watch_expires_or_breaks() -> None:
