@@ -1,6 +1,6 @@
 """ShimmyModel: a model file that is known, checked and ready to be served."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -16,6 +16,23 @@ _SOURCE = (
     r"|hf://[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*(@[A-Za-z0-9][A-Za-z0-9._-]*)?(/[^\s]+)?)$"
 )
 """The grammar of shimmy_api/sources.py, as far as the API server can check it."""
+
+
+_CLAIM = r"pvc://[a-z0-9]([-a-z0-9.]*[a-z0-9])?/[^\s]+"
+_REPOSITORY = r"[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9][A-Za-z0-9._-]*"
+_REVISION = r"[A-Za-z0-9][A-Za-z0-9._-]*"
+
+Quantization = Literal["Q8_0", "Q5_0", "Q4_0", "F16", "F32"]
+"""Types of weights that a conversion writes. Both lines of Shimmy compute with each of them."""
+
+
+def _inside(field: str) -> dict[str, str]:
+    """The rule that a path stays within its volume."""
+    value = f"self.{field}"
+    return cel(
+        f"!has({value}) || (!{value}.contains('/../') && !{value}.contains('/./') && !{value}.endsWith('/..'))",
+        f"{field} must not contain the path elements . and ..",
+    )
 
 
 class Gguf(ApiModel):
@@ -57,6 +74,8 @@ class Gguf(ApiModel):
                 "!self.source.contains('/../') && !self.source.contains('/./') && !self.source.endsWith('/..')",
                 "source must not contain the path elements . and ..",
             ),
+            _inside("loraSource"),
+            cel("!has(self.loraSha256) || has(self.loraSource)", "loraSha256 needs a loraSource"),
         )
     )
 
@@ -77,18 +96,91 @@ class Gguf(ApiModel):
     `username` and `password`; `access-key-id`, `secret-access-key` and `session-token`; `config.json` or
     `.dockerconfigjson`."""
 
+    lora_source: Annotated[str | None, Field(max_length=2048, pattern=rf"^{_CLAIM}[.]gguf$")] = None
+    """A GGUF LoRA adapter that is added to the model at run time: `pvc://CLAIM/PATH.gguf`. Engines of flavor llama do
+    that. `shimmy-engine convert-lora` makes such a file of a PEFT adapter."""
+    lora_sha256: Sha256 | None = None
+    """Digest that the adapter's file must have."""
+
+
+class HuggingFace(ApiModel):
+    """A model as Hugging Face's libraries save it: config.json, tokenizer.json, safetensors.
+
+    A Job converts it to a GGUF file on a volume of the model's own, once per content of this object.
+    """
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            _inside("baseModel"),
+            _inside("peftSource"),
+            cel(
+                "!has(self.revision) || !self.baseModel.startsWith('pvc://')",
+                "revision is for a repository, not for a folder on a volume",
+            ),
+            cel(
+                "!has(self.credentialsSecretName) || !self.baseModel.startsWith('pvc://')"
+                " || (has(self.peftSource) && !self.peftSource.startsWith('pvc://'))",
+                "credentialsSecretName is for repositories, not for folders on volumes",
+            ),
+            cel(
+                "!has(self.credentialsSecretName) || !self.credentialsSecretName.startsWith('shimmy-')",
+                "credentialsSecretName must not name a Secret of the operator's own: shimmy-…",
+            ),
+        )
+    )
+
+    base_model: Annotated[str, Field(max_length=2048, pattern=rf"^({_CLAIM}|{_REPOSITORY})$")]
+    """`ORG/NAME` on Hugging Face or a mirror of it, or a folder on a volume of this namespace: `pvc://CLAIM/FOLDER`."""
+    revision: Annotated[str | None, Field(max_length=256, pattern=rf"^{_REVISION}$")] = None
+    """Branch, tag or commit of the repository; `main` if absent. Only a commit always means the same weights."""
+    peft_source: Annotated[
+        str | None, Field(max_length=2048, pattern=rf"^({_CLAIM}|{_REPOSITORY}(@{_REVISION})?)$")
+    ] = None
+    """A PEFT LoRA adapter to merge into the weights: `pvc://CLAIM/FOLDER`, or `ORG/NAME[@REVISION]`."""
+    quantization: Quantization = "Q8_0"
+    """Type of most weights of the file that is made."""
+    credentials_secret_name: DnsSubdomain | None = None
+    """Secret in this namespace with an entry `token` for the repositories; only the Job mounts it."""
+
+
+class Candle(ApiModel):
+    """Safetensors on a volume: a folder, or one file with its config.json and tokenizer.json beside it.
+
+    A Job converts them to a GGUF file on a volume of the model's own, once per content of this object.
+    """
+
+    model_config = ConfigDict(json_schema_extra=validations(_inside("source"), _inside("adapterSource")))
+
+    source: Annotated[str, Field(max_length=2048, pattern=rf"^{_CLAIM}$")]
+    """`pvc://CLAIM/FOLDER` or `pvc://CLAIM/FILE.safetensors`."""
+    adapter_source: Annotated[str | None, Field(max_length=2048, pattern=rf"^{_CLAIM}$")] = None
+    """Folder of a PEFT LoRA adapter to merge into the weights: `pvc://CLAIM/FOLDER`."""
+    quantization: Quantization = "Q8_0"
+    """Type of most weights of the file that is made."""
+
 
 class Backend(ApiModel):
     """What the model is made of. Exactly one member is set."""
 
-    gguf: Gguf
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "[has(self.gguf), has(self.huggingFace), has(self.candle)].filter(set, set).size() == 1",
+                "exactly one of gguf, huggingFace and candle must be set",
+            )
+        )
+    )
+
+    gguf: Gguf | None = None
+    hugging_face: HuggingFace | None = None
+    candle: Candle | None = None
 
 
 class ModelStorage(ApiModel):
     """The volume for a model that is fetched."""
 
     size: Quantity = "10Gi"
-    """Space to request; more than the file's size."""
+    """Space to request; more than the file's size. A repository lies there, too, while it is converted."""
     storage_class_name: DnsSubdomain | None = None
     """StorageClass; the cluster's default if absent."""
 
@@ -105,7 +197,19 @@ class ShimmyModelSpec(ApiModel):
     personal: bool = False
     """Whether the model is somebody's own, such as one with an adapter that was trained on their texts."""
     storage: ModelStorage = ModelStorage()
-    """Volume for a model that is fetched over the network."""
+    """Volume for a model that is fetched over the network or converted."""
+
+
+class LoraArtifact(ApiModel):
+    """The checked file of an adapter."""
+
+    claim_name: str
+    """PersistentVolumeClaim that holds the file."""
+    path: str
+    """Path of the file on that volume."""
+    sha256: Sha256
+    rank: Annotated[int, Field(ge=1)]
+    """Largest rank of its matrices."""
 
 
 class Artifact(ApiModel):
@@ -127,6 +231,8 @@ class Artifact(ApiModel):
     """Tokens that the model was trained for, as the file says."""
     parameters: Annotated[int, Field(ge=0)]
     """Number of weights."""
+    lora: LoraArtifact | None = None
+    """Adapter that engines add to the model."""
 
 
 class ShimmyModelStatus(ApiModel):

@@ -50,6 +50,9 @@ ANNOTATION_RENDERED: Final = f"{GROUP}/rendered"
 ANNOTATION_MODEL_SHA256: Final = f"{GROUP}/model-sha256"
 """On engine pods: digest of the file that they serve, so that another file means other pods."""
 
+ANNOTATION_LORA_SHA256: Final = f"{GROUP}/lora-sha256"
+"""On engine pods: digest of the adapter that they add to the model."""
+
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
 ENGINE_PORT_NAME: Final = "http"

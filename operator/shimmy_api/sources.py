@@ -113,6 +113,22 @@ def parse_source(url: str) -> Source:
             raise ValueError(f"{url!r}: only pvc://, http://, https://, s3://, oci:// and hf:// are supported")
 
 
+def parse_folder(text: str, revision: str | None = None) -> VolumeSource | HubSource:
+    """Parse what names a model's or adapter's folder: `pvc://CLAIM/FOLDER`, or `ORG/NAME[@REVISION]`.
+
+    Raises:
+        ValueError: it is neither.
+    """
+    source = parse_source(text if "://" in text else f"hf://{text}")
+    match source:
+        case VolumeSource():
+            return source
+        case HubSource(path=None):
+            return HubSource(source.repository, revision or source.revision, None)
+        case _:
+            raise ValueError(f"{text!r} is neither pvc://CLAIM/FOLDER nor ORG/NAME")
+
+
 def names_its_content(source: Source) -> bool:
     """Whether the source itself says what the content is, so that nobody can change it unseen."""
     match source:

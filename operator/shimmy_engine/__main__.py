@@ -4,7 +4,9 @@ import asyncio
 import logging
 import os
 import re
+import shutil
 import signal
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, Final
@@ -12,17 +14,17 @@ from typing import Annotated, Any, Final
 import typer
 
 from shimmy_api import names
+from shimmy_api.model import Quantization
 from shimmy_engine.catalogue import CatalogueError, read_catalogue
 from shimmy_engine.convert import lora
 from shimmy_engine.convert.model import convert_model
-from shimmy_engine.convert.quantization import QuantizationName
 from shimmy_engine.discovery.command import discover
 from shimmy_engine.fetch.file import fetch_file
 from shimmy_engine.fetch.folder import fetch_folder
 from shimmy_engine.fetch.options import FetchOptions
 from shimmy_engine.fetch.transfer import CONNECTIONS, MAX_BYTES, Bounds
-from shimmy_engine.gguf_header import GgufError, read_header
-from shimmy_engine.lora_file import check_lora as check_lora_file
+from shimmy_engine.gguf_header import GgufError
+from shimmy_engine.lora_file import check_lora, report_pair
 from shimmy_engine.memory import container_memory
 from shimmy_engine.model_file import check_file
 from shimmy_engine.quirks import UnknownShimmyError
@@ -165,10 +167,19 @@ def check(
     file: Annotated[Path, typer.Argument(help="The GGUF file.")],
     *,
     sha256: Annotated[str | None, typer.Option(help="Digest that it must have.")] = None,
+    lora_file: Annotated[Path | None, typer.Option(help="GGUF adapter that must fit it.")] = None,
+    lora_sha256: Annotated[str | None, typer.Option(help="Digest that the adapter must have.")] = None,
     report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
 ) -> None:
-    """Check a model's file: whole, the right one, and something that an engine can serve."""
-    _report(report, lambda: check_file(file, sha256).as_report())
+    """Check a model's file: whole, the right one, and something that an engine can serve. An adapter likewise."""
+
+    def work() -> dict[str, Any]:
+        found = check_file(file, sha256)
+        if lora_file is None:
+            return found.as_report()
+        return report_pair(found, check_lora(lora_file, found.header, lora_sha256))
+
+    _report(report, work)
 
 
 @app.command()
@@ -214,11 +225,21 @@ def convert(
     destination: Annotated[Path, typer.Argument(help="The GGUF file to make.")],
     *,
     adapter: Annotated[Path | None, typer.Option(help="Folder of a PEFT LoRA adapter to merge into it.")] = None,
-    quantization: Annotated[QuantizationName, typer.Option(help="Type of most weights.")] = "Q8_0",
+    quantization: Annotated[Quantization, typer.Option(help="Type of most weights.")] = "Q8_0",
+    discard: Annotated[Path | None, typer.Option(help="Folder to remove when the file is made.")] = None,
     report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
 ) -> None:
     """Convert a model from safetensors to a GGUF file that both lines can serve."""
-    _report(report, lambda: convert_model(source, destination, adapter=adapter, quantization=quantization).as_report())
+    # Process 1 of a container ignores SIGTERM without a handler; this one lets the unfinished file be removed.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+
+    def work() -> dict[str, Any]:
+        made = convert_model(source, destination, adapter=adapter, quantization=quantization)
+        if discard is not None:
+            shutil.rmtree(discard, ignore_errors=True)
+        return made.as_report()
+
+    _report(report, work)
 
 
 @app.command()
@@ -231,18 +252,6 @@ def convert_lora(
 ) -> None:
     """Convert an adapter to a GGUF file of its own, which the llama line adds to a model at run time."""
     _report(report, lambda: lora.convert_lora(adapter, destination, base=base).as_report())
-
-
-@app.command()
-def check_lora(
-    file: Annotated[Path, typer.Argument(help="The GGUF adapter.")],
-    *,
-    base: Annotated[Path, typer.Option(help="GGUF file of the model that it is for.")],
-    sha256: Annotated[str | None, typer.Option(help="Digest that it must have.")] = None,
-    report: Annotated[Path, typer.Option(help="Where the result goes, one line of JSON.")] = TERMINATION_LOG,
-) -> None:
-    """Check a GGUF adapter: whole, the right one, and one that fits its model."""
-    _report(report, lambda: check_lora_file(file, read_header(base), sha256).as_report())
 
 
 def _end_at_once_on_signals() -> None:

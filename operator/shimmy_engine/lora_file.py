@@ -11,7 +11,7 @@ from typing import Any, Final
 
 from shimmy_engine.checksums import sha256_of
 from shimmy_engine.gguf_header import GgufError, GgufHeader, Tensor, read_header
-from shimmy_engine.model_file import check_digest, check_size
+from shimmy_engine.model_file import ModelFile, check_digest, check_size, obstacle
 
 SIDES: Final = (".lora_a", ".lora_b")
 
@@ -49,6 +49,17 @@ def check_lora(path: Path, base: GgufHeader, sha256: str | None) -> LoraFile:
     found = sha256_of(path)
     check_digest(found, sha256)
     return LoraFile(found, path.stat().st_size, header.architecture, max(ranks.values()), len(ranks))
+
+
+def report_pair(base: ModelFile, adapter: LoraFile) -> dict[str, Any]:
+    """The report of a model with an adapter beside it.
+
+    Raises:
+        GgufError: Unsupported, where the line that adds adapters cannot serve the model.
+    """
+    if reason := obstacle(base.header, "llama"):
+        raise GgufError("Unsupported", f"only the llama line adds adapters, and it cannot serve the model: {reason}")
+    return {**base.as_report(), "lines": ["llama"], "lora": adapter.as_report()}
 
 
 def check_fit(adapter: GgufHeader, base: GgufHeader) -> Mapping[str, int]:

@@ -6,6 +6,7 @@ from pathlib import Path
 from shimmy_engine.adopted import AdoptedServer
 from shimmy_engine.control_tokens import Neutraliser
 from shimmy_engine.gguf_header import GgufError, read_header
+from shimmy_engine.lora_file import check_fit
 from shimmy_engine.model_card import ModelCard, describe
 from shimmy_engine.model_file import obstacle
 from shimmy_engine.plan import Plan, plan
@@ -56,6 +57,8 @@ def prepare(settings: ModelSettings, engine: Engine, limits: Limits) -> Served:
     quirks = engine.release.quirks
     if reason := obstacle(header, quirks.line):
         raise GgufError("Unsupported", f"the engine cannot serve the file: {reason}")
+    if settings.lora_file:
+        check_fit(read_header(settings.lora_file), header)
     chosen = plan(settings, header, engine.release)
     if engine.url:
         chosen = replace(chosen, name=engine.model, family=family_by_name(engine.model))

@@ -1,16 +1,13 @@
 """Files that appear under their name when they are whole, or not at all."""
 
 import contextlib
-import errno
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Final
 
+from shimmy_engine.fetch.place import writing
 from shimmy_engine.gguf_header import GgufError
-
-_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 
 
 @contextlib.contextmanager
@@ -21,18 +18,16 @@ def whole_file(destination: Path) -> Iterator[Path]:
         GgufError: NoSpace or NotWritable.
     """
     partial = destination.with_name(f".{destination.name}.partial")
-    try:
-        destination.parent.mkdir(parents=True, exist_ok=True)
-        yield partial
-        _sync(partial)
-        partial.replace(destination)
-        _sync(destination.parent)
-    except OSError as error:
-        reason = "NoSpace" if error.errno in _FULL else "NotWritable"
-        raise GgufError(reason, f"the volume of {destination} cannot be written: {error.strerror}") from error
-    finally:
-        with contextlib.suppress(OSError):
-            partial.unlink()
+    with writing(destination):
+        try:
+            destination.parent.mkdir(parents=True, exist_ok=True)
+            yield partial
+            _sync(partial)
+            partial.replace(destination)
+            _sync(destination.parent)
+        finally:
+            with contextlib.suppress(OSError):
+                partial.unlink()
 
 
 def require_space(folder: Path, needed: int) -> None:

@@ -7,9 +7,10 @@ import httpx
 import pytest
 from tests.contract.running import Program, Runner, runner, shimmy
 
+from shimmy_api import model as api
 from shimmy_engine.convert.lora import convert_lora
 from shimmy_engine.convert.model import convert_model
-from shimmy_engine.convert.quantization import QUANTIZATIONS, QuantizationName
+from shimmy_engine.convert.quantization import QUANTIZATIONS
 
 Wanted = dict[str, dict[str, list[list[str]]]]
 MODELS = ("llama", "llama-tied", "llama-rope", "llama-linear", "mistral", "qwen2", "qwen2-yarn", "qwen3")
@@ -57,7 +58,7 @@ def asked(running: Runner, question: str) -> str:
 
 @pytest.mark.parametrize("quantization", ["Q8_0", "Q5_0", "Q4_0", "F16"])
 def test_every_type_of_weights_is_served_and_keeps_a_clear_cut_answer(
-    made: Path, shimmy_llama: Path, wanted: Wanted, quantization: QuantizationName, tmp_path: Path
+    made: Path, shimmy_llama: Path, wanted: Wanted, quantization: api.Quantization, tmp_path: Path
 ) -> None:
     assert set(QUANTIZATIONS) == {"Q8_0", "Q5_0", "Q4_0", "F16", "F32"}
     convert_model(made / "llama", tmp_path / "llama.gguf", quantization=quantization)

@@ -8,13 +8,14 @@ from typing import Any, Final
 import gguf
 import numpy as np
 
+from shimmy_api import model as api
 from shimmy_engine.convert.adapter import open_adapter
 from shimmy_engine.convert.checkpoint import Checkpoint
 from shimmy_engine.convert.config import ModelConfig, parse_config
 from shimmy_engine.convert.folder import ModelFolder, open_model, read_json
 from shimmy_engine.convert.gguf_file import FileTensor, write_gguf
 from shimmy_engine.convert.layout import map_tensors
-from shimmy_engine.convert.quantization import QUANTIZATIONS, Quantization, QuantizationName, encoded_size
+from shimmy_engine.convert.quantization import QUANTIZATIONS, Quantization, encoded_size
 from shimmy_engine.convert.rope import Rope
 from shimmy_engine.convert.vocabulary import read_vocabulary
 from shimmy_engine.convert.weights import Weights, check_pairs
@@ -29,7 +30,7 @@ _HEADER_BYTES: Final = 64 << 20
 
 
 def convert_model(
-    source: Path, destination: Path, *, adapter: Path | None = None, quantization: QuantizationName = "Q8_0"
+    source: Path, destination: Path, *, adapter: Path | None = None, quantization: api.Quantization = "Q8_0"
 ) -> ModelFile:
     """Convert the model at `source`, a folder or a .safetensors file, with the adapter in a folder merged into it.
 

@@ -1,18 +1,18 @@
 """Types of weights that a conversion can write."""
 
 from dataclasses import dataclass
-from typing import Final, Literal
+from typing import Final
 
 import gguf
 import numpy as np
 from gguf import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 from numpy.typing import NDArray
 
+from shimmy_api import model as api
 from shimmy_engine.convert.checkpoint import Floats
 from shimmy_engine.convert.layout import EMBEDDING, HEAD, Shape
 from shimmy_engine.gguf_header import GgufError
 
-QuantizationName = Literal["Q8_0", "Q5_0", "Q4_0", "F16", "F32"]
 _F32: Final = GGMLQuantizationType.F32
 
 
@@ -32,7 +32,7 @@ class Quantization:
         return wanted if shape[-1] % GGML_QUANT_SIZES[wanted][0] == 0 else plain
 
 
-QUANTIZATIONS: Final[dict[QuantizationName, Quantization]] = {
+QUANTIZATIONS: Final[dict[api.Quantization, Quantization]] = {
     "Q8_0": Quantization(GGMLQuantizationType.Q8_0, GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q8_0),
     "Q5_0": Quantization(GGMLQuantizationType.Q5_0, GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q5_0),
     "Q4_0": Quantization(GGMLQuantizationType.Q4_0, GGMLQuantizationType.Q8_0, LlamaFileType.MOSTLY_Q4_0),

@@ -98,7 +98,7 @@ def _of_claim(manifest: Manifest, store: Store) -> Iterator[Reference]:
             location = locate(model["metadata"]["name"], ShimmyModelSpec.model_validate(model["spec"]))
         except ValueError:
             continue
-        if location.claim_name == manifest["metadata"]["name"]:
+        if manifest["metadata"]["name"] in (location.claim_name, *location.claims):
             yield reference(model)
 
 

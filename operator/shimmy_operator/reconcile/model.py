@@ -2,7 +2,6 @@
 
 from shimmy_api import names
 from shimmy_api.model import Artifact, ShimmyModelSpec, ShimmyModelStatus
-from shimmy_api.sources import VolumeSource, parse_source
 from shimmy_api.tenant import ShimmyTenantSpec
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import ensure, is_going, is_owned, prune
@@ -21,7 +20,7 @@ from shimmy_operator.status.namespace import no_tenant
 
 
 async def reconcile_model(environment: Environment, manifest: Manifest) -> Outcome[ShimmyModelStatus]:
-    """Have the file fetched or checked by a Job, once per content of the spec, and take over what the Job found."""
+    """Have a Job fetch, convert or check the file, once per content of the spec, and take over what it found."""
     before = ShimmyModelStatus.model_validate(manifest.get("status") or {})
     verdict, artifact = await _examine(environment, manifest, before)
     generation = manifest["metadata"]["generation"]
@@ -50,28 +49,39 @@ async def _examine(
         known = None  # a new volume is empty, or holds another file
     if known is not None:
         return status.usable(known), known
+    missing = _missing_claim(environment, namespace, location)
+    if missing is not None:
+        await prune(environment, "Job", namespace, uid, ())
+        return status.claim_not_found(missing), None
     volume = render_volume(tenant, namespace, name, spec)
     if volume is not None:
         await ensure(environment, volume)
-    elif claim is None or is_going(claim):
-        await prune(environment, "Job", namespace, uid, ())
-        return status.claim_not_found(location.claim_name), None
     owner = Owner("ShimmyModel", name, uid)
     job = environment.store.get("Job", namespace, job_name)
     if job is None or not is_owned(job, uid):
         job = await ensure(environment, render_job(tenant, namespace, owner, spec, environment.context))
-    return _judge(environment, job, location, digest, _closed_port(environment, tenant, spec))
+    return _judge(environment, job, location, digest, _closed_port(environment, tenant, location))
 
 
-def _closed_port(environment: Environment, tenant: str, spec: ShimmyModelSpec) -> int | None:
-    """A port that the model's source needs and nobody has opened."""
-    source = parse_source(spec.backend.gguf.source)
+def _missing_claim(environment: Environment, namespace: str, location: Location) -> str | None:
+    """A claim of the tenant's that the Job would wait for."""
+    for name in location.claims:
+        claim = environment.store.get("PersistentVolumeClaim", namespace, name)
+        if claim is None or is_going(claim):
+            return name
+    return None
+
+
+def _closed_port(environment: Environment, tenant: str, location: Location) -> int | None:
+    """A port that one of the model's sources needs and nobody has opened."""
     manifest = environment.store.get("ShimmyTenant", None, tenant)
-    if isinstance(source, VolumeSource) or manifest is None:
+    if manifest is None:
         return None
     context = environment.context
     allowed = allowed_egress(ShimmyTenantSpec.model_validate(manifest["spec"]).fetch, context)
-    return closed_port(source, context, {port for block in allowed for port in block.ports})
+    open_ports = {port for block in allowed for port in block.ports}
+    closed = (closed_port(source, context, open_ports) for source in location.remote)
+    return next((port for port in closed if port is not None), None)
 
 
 def _judge(

@@ -18,6 +18,7 @@ _PROGRESS_SECONDS: Final = 3600
 """Reading a large model from a slow volume may take long; pods say earlier what is the matter."""
 _TOKEN_FOLDER: Final = "/var/run/shimmy/engine-token"  # noqa: S105 - a path
 _STATE_FOLDER: Final = "/var/lib/shimmy"
+_ADAPTER_FOLDER: Final = "/adapter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +48,17 @@ def render_deployment(
             "template": {
                 "metadata": {
                     "labels": found,
-                    "annotations": {names.ANNOTATION_MODEL_SHA256: model.artifact.sha256},
+                    "annotations": _digests(model.artifact),
                 },
                 "spec": _pod(namespace, spec, model, context),
             },
         },
     }
+
+
+def _digests(artifact: Artifact) -> dict[str, str]:
+    adapter = {names.ANNOTATION_LORA_SHA256: artifact.lora.sha256} if artifact.lora else {}
+    return {names.ANNOTATION_MODEL_SHA256: artifact.sha256, **adapter}
 
 
 def _pod(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, context: Context) -> dict[str, Any]:
@@ -88,6 +94,7 @@ def _container(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, con
         "readinessProbe": _probe("/readyz", period=2, failures=2),
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS, "readOnly": True},
+            *([{"name": "adapter", "mountPath": _ADAPTER_FOLDER, "readOnly": True}] if model.artifact.lora else []),
             {"name": "engine-token", "mountPath": _TOKEN_FOLDER, "readOnly": True},
             {"name": "state", "mountPath": _STATE_FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
@@ -98,6 +105,8 @@ def _container(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, con
 def _arguments(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel) -> list[str]:
     arguments = ["serve", "--model-name", model.name, "--model-namespace", namespace]
     arguments += ["--model-file", f"{MODELS}/{model.artifact.path}"]
+    if model.artifact.lora:
+        arguments += ["--lora-file", f"{_ADAPTER_FOLDER}/{model.artifact.lora.path}"]
     arguments += ["--queue", str(spec.routing.queue_depth), "--grace-seconds", str(spec.rollout.drain_seconds)]
     if model.spec.context_length is not None:
         arguments += ["--context", str(model.spec.context_length)]
@@ -128,11 +137,16 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
 
 
 def _volumes(model: ServedModel) -> list[dict[str, Any]]:
+    lora = model.artifact.lora
+    adapter = (
+        {"name": "adapter", "persistentVolumeClaim": {"claimName": lora.claim_name, "readOnly": True}} if lora else {}
+    )
     return [
         {
             "name": "models",
             "persistentVolumeClaim": {"claimName": model.artifact.claim_name, "readOnly": True},
         },
+        *([adapter] if adapter else []),
         {
             "name": "engine-token",
             "secret": {"secretName": names.ENGINE_TOKEN_SECRET, "defaultMode": 0o440},

@@ -1,16 +1,15 @@
-"""The Job that fetches a model's file, or checks the one that is there."""
+"""The Job that fetches or converts a model's file, or checks the one that is there."""
 
 from typing import Any, Final
 
 from shimmy_api import names
-from shimmy_api.model import Gguf, ShimmyModelSpec
+from shimmy_api.model import ShimmyModelSpec
 from shimmy_operator.render.context import Context
-from shimmy_operator.render.fetch_access import FetchAccess, fetch_access
 from shimmy_operator.render.location import Location, locate, spec_digest
 from shimmy_operator.render.metadata import Manifest, Owner, labels, metadata
 from shimmy_operator.render.pod import MODELS, RESTRICTED_CONTAINER, render_pod_base
+from shimmy_operator.render.steps import INPUTS, Step, render_steps
 
-CONTAINER: Final = "fetch"
 _KEPT_SECONDS: Final = 3600
 _RETRIES: Final = 2
 
@@ -21,7 +20,8 @@ def render_job(tenant: str, namespace: str, owner: Owner, spec: ShimmyModelSpec,
     Raises:
         ValueError: the model's source cannot be used.
     """
-    digest = spec_digest(spec)
+    digest, location = spec_digest(spec), locate(owner.name, spec)
+    steps = render_steps(location, spec, context)
     found = labels(tenant, component=names.FETCH, model=owner.name)
     return {
         "apiVersion": "batch/v1",
@@ -37,52 +37,66 @@ def render_job(tenant: str, namespace: str, owner: Owner, spec: ShimmyModelSpec,
                 "rules": [
                     # A drained node says nothing about the source; the next pod goes on where this one was.
                     {"action": "Ignore", "onPodConditions": [{"type": "DisruptionTarget", "status": "True"}]},
-                    {
-                        "action": "FailJob",
-                        "onExitCodes": {"containerName": CONTAINER, "operator": "In", "values": [names.FETCH_REFUSED]},
-                    },
+                    *(
+                        {
+                            "action": "FailJob",
+                            "onExitCodes": {
+                                "containerName": step.name,
+                                "operator": "In",
+                                "values": [names.FETCH_REFUSED],
+                            },
+                        }
+                        for step in steps
+                    ),
                 ]
             },
             "ttlSecondsAfterFinished": _KEPT_SECONDS,
             "template": {
                 "metadata": {"labels": found},
-                "spec": _pod(locate(owner.name, spec), spec.backend.gguf, context),
+                "spec": _pod(location, steps, context),
             },
         },
     }
 
 
-def _pod(location: Location, gguf: Gguf, context: Context) -> dict[str, Any]:
-    file = f"{MODELS}/{location.path}"
-    command = ["fetch", location.url, file] if location.url else ["check", file]
-    digest = ["--sha256", gguf.sha256] if gguf.sha256 else []
-    read_only = location.url is None
-    access = FetchAccess() if read_only else fetch_access(context.fetch_network, gguf.credentials_secret_name)
+def _pod(location: Location, steps: list[Step], context: Context) -> dict[str, Any]:
+    read_only = not location.own_volume
+    claims = [claim for claim in location.claims if claim != location.claim_name]
+    mounts: list[dict[str, Any]] = [
+        {"name": "models", "mountPath": MODELS, "readOnly": read_only},
+        {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
+        *(
+            {"name": f"input-{number}", "mountPath": f"{INPUTS}/{claim}", "readOnly": True}
+            for number, claim in enumerate(claims)
+        ),
+    ]
+    volumes = [
+        {"name": "models", "persistentVolumeClaim": {"claimName": location.claim_name, "readOnly": read_only}},
+        {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
+        *(
+            {"name": f"input-{number}", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
+            for number, claim in enumerate(claims)
+        ),
+    ]
+    volumes += {volume["name"]: volume for step in steps for volume in step.access.volumes}.values()
+    first = [_container(step, mounts, context) for step in steps[:-1]]
     return {
         **render_pod_base(),
         "restartPolicy": "Never",
-        "containers": [
-            {
-                "name": CONTAINER,
-                "image": context.llama_image,
-                "imagePullPolicy": context.image_pull_policy,
-                "args": [*command, *digest, *access.arguments],
-                **({"env": access.environment} if access.environment else {}),
-                "resources": {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}},
-                "securityContext": RESTRICTED_CONTAINER,
-                "volumeMounts": [
-                    {"name": "models", "mountPath": MODELS, "readOnly": read_only},
-                    {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
-                    *access.mounts,
-                ],
-            }
-        ],
-        "volumes": [
-            {
-                "name": "models",
-                "persistentVolumeClaim": {"claimName": location.claim_name, "readOnly": read_only},
-            },
-            {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}},
-            *access.volumes,
-        ],
+        **({"initContainers": first} if first else {}),
+        "containers": [_container(steps[-1], mounts, context)],
+        "volumes": volumes,
+    }
+
+
+def _container(step: Step, mounts: list[dict[str, Any]], context: Context) -> dict[str, Any]:
+    return {
+        "name": step.name,
+        "image": context.llama_image,
+        "imagePullPolicy": context.image_pull_policy,
+        "args": step.arguments,
+        **({"env": step.access.environment} if step.access.environment else {}),
+        "resources": step.resources,
+        "securityContext": RESTRICTED_CONTAINER,
+        "volumeMounts": [*mounts, *step.access.mounts],
     }

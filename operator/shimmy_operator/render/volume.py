@@ -1,16 +1,16 @@
-"""The volume of a model that is fetched."""
+"""The volume of a model that is fetched or converted."""
 
 from typing import Any
 
 from shimmy_api import names
 from shimmy_api.model import ShimmyModelSpec
-from shimmy_api.sources import VolumeSource, parse_source
+from shimmy_operator.render.location import locate
 from shimmy_operator.render.metadata import Manifest, labels, metadata
 
 
 def render_volume(tenant: str, namespace: str, model: str, spec: ShimmyModelSpec) -> Manifest | None:
     """A claim that outlives the model, so that its bytes are never lost by accident; None for a file of the user's."""
-    if isinstance(parse_source(spec.backend.gguf.source), VolumeSource):
+    if not locate(model, spec).own_volume:
         return None
     claim: dict[str, Any] = {
         "accessModes": ["ReadWriteOnce"],

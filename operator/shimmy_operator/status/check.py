@@ -41,7 +41,7 @@ def read_result(
     if finished(job, "Complete"):
         return artifact or Refusal("ResultLost", f"Job {job['metadata']['name']} succeeded but its pod is gone")
     if finished(job, "Failed"):
-        return refusal or Refusal("CheckFailed", f"Job {job['metadata']['name']} failed without a result")
+        return refusal or Refusal(_failure(location), f"Job {job['metadata']['name']} failed without a result")
     problem = find_problem(newest_first)
     if problem is not None:
         return Running(Refusal(problem.reason, problem.message))
@@ -55,12 +55,18 @@ def finished(job: Manifest, how: str) -> bool:
 
 
 def termination(pod: Manifest) -> tuple[int, str] | None:
-    """Exit code and message of a pod that ended; None of one that did not."""
-    for container in pod.get("status", {}).get("containerStatuses") or ():
-        ended = (container.get("state") or {}).get("terminated")
-        if ended:
-            return int(ended.get("exitCode", 1)), str(ended.get("message") or ended.get("reason") or "")
-    return None
+    """Exit code and message of the last step, or of one before that failed."""
+    status = pod.get("status", {})
+    last, first = (map(_ended, status.get(key) or ()) for key in ("containerStatuses", "initContainerStatuses"))
+    failed = (end for end in first if end and end[0])
+    return next((end for end in (*last, *failed) if end), None)
+
+
+def _ended(container: Manifest) -> tuple[int, str] | None:
+    ended = (container.get("state") or {}).get("terminated")
+    if not ended:
+        return None
+    return int(ended.get("exitCode", 1)), str(ended.get("message") or ended.get("reason") or "")
 
 
 def _parse(message: tuple[int, str], location: Location, digest: str) -> Artifact | Refusal:
@@ -68,7 +74,15 @@ def _parse(message: tuple[int, str], location: Location, digest: str) -> Artifac
     try:
         found = json.loads(text)
         if code == 0:
+            lora = found.pop("lora", None)
+            if lora and location.lora:
+                found["lora"] = {**lora, "claimName": location.lora.claim_name, "path": location.lora.path}
             return Artifact(**found, spec_digest=digest, claim_name=location.claim_name, path=location.path)
         return Refusal(str(found["reason"]), str(found["message"]))
     except (ValueError, TypeError, KeyError, ValidationError):
-        return Refusal("CheckFailed", f"the check ended with code {code}: {text.strip() or 'no message'}")
+        work = "conversion" if location.converted_from else "check"
+        return Refusal(_failure(location), f"the {work} ended with code {code}: {text.strip() or 'no message'}")
+
+
+def _failure(location: Location) -> str:
+    return "ConversionFailed" if location.converted_from else "CheckFailed"

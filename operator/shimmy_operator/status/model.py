@@ -6,22 +6,24 @@ from shimmy_operator.status.check import Refusal, Running
 from shimmy_operator.status.conditions import Verdict, ready_condition
 
 _ADVICE = {
-    "FileMissing": "Put the file there, or correct spec.backend.gguf.source.",
+    "FileMissing": "Put it there, or correct spec.backend.",
     "Truncated": "Copy the whole file again.",
     "ChecksumMismatch": "Replace the file, or correct spec.backend.gguf.sha256.",
+    "NotSafetensors": "Copy the whole file again.",
+    "AdapterMismatch": "Take the adapter that was trained for this model, or the model that it was trained for.",
     "NotGguf": "Point spec.backend.gguf.source at a GGUF file.",
-    "Unsupported": "Take a GGUF file of an architecture and quantization that the engine knows.",
+    "Unsupported": "Take a model of a kind that docs/engine.md names under Formats.",
     "SourceUnreachable": "Check the URL, and that spec.fetch of the tenant or the operator's settings allow it.",
-    "SourceMissing": "Correct spec.backend.gguf.source.",
-    "SourceAmbiguous": "Choose one in spec.backend.gguf.source.",
+    "SourceMissing": "Correct the source in spec.backend.",
+    "SourceAmbiguous": "Choose one in the source in spec.backend.",
     "SourceUntrusted": "Give the authority to the operator: --fetch-ca-file, fetch.caBundle of the Helm chart.",
-    "AccessDenied": "Name a Secret that may read it in spec.backend.gguf.credentialsSecretName.",
-    "CredentialsMissing": "Complete the Secret that spec.backend.gguf.credentialsSecretName names.",
+    "AccessDenied": "Name a Secret that may read it in credentialsSecretName.",
+    "CredentialsMissing": "Complete the Secret that credentialsSecretName names.",
     "ChecksumUnknown": "Set spec.backend.gguf.sha256.",
     "Offline": "Put the file onto a volume and name it as pvc://CLAIM/PATH.",
     "NoSpace": "Raise spec.storage.size.",
 }
-PROGRESS = frozenset({"Checking", "Fetching", "Waiting"})
+PROGRESS = frozenset({"Checking", "Converting", "Fetching", "Waiting"})
 """Reasons that are steps on the way and no failures."""
 
 
@@ -31,7 +33,8 @@ def usable(artifact: Artifact) -> Verdict:
         True,
         "Checked",
         f"{artifact.architecture} {artifact.quantization}, {artifact.parameters:,} parameters, "
-        f"{artifact.size_bytes:,} bytes, sha256 {artifact.sha256}",
+        f"{artifact.size_bytes:,} bytes, sha256 {artifact.sha256}"
+        + (f"; with a LoRA adapter of rank {artifact.lora.rank}" if artifact.lora else ""),
     )
 
 
@@ -54,7 +57,9 @@ def _wall(refusal: Refusal, closed_port: int | None) -> str:
 
 def at_work(running: Running, location: Location, closed_port: int | None = None) -> Verdict:
     """A Job that is not done, with what holds it up: it goes on trying, so that is no verdict yet."""
-    if location.url is None:
+    if location.converted_from is not None:
+        reason, doing = "Converting", f"Converting {location.converted_from} onto volume {location.claim_name}"
+    elif location.url is None:
         reason, doing = "Checking", f"Reading {location.path} on volume {location.claim_name}"
     else:
         source = location.url.partition("?")[0]  # what follows may be a signature

@@ -42,7 +42,8 @@ def _unscheduled(pod: Manifest) -> PodProblem | None:
 
 
 def _container_problem(pod: Manifest) -> PodProblem | None:
-    for container in pod.get("status", {}).get("containerStatuses") or ():
+    status = pod.get("status", {})
+    for container in (*(status.get("initContainerStatuses") or ()), *(status.get("containerStatuses") or ())):
         if container.get("ready"):
             continue
         ended = _ended(container.get("lastState") or {}) or _ended(container.get("state") or {})

@@ -42,6 +42,7 @@ def test_shimmy_models_are_printed_ready_to_be_applied(tmp_path: Path) -> None:
     assert manifest["metadata"] == {"name": "personal", "namespace": "shimmy-a"}
     spec = ShimmyModelSpec.model_validate(manifest["spec"])
     assert spec.personal
+    assert spec.backend.gguf is not None
     assert spec.backend.gguf.source == "pvc://models/llm/personal.gguf"
 
 

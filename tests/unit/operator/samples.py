@@ -4,7 +4,7 @@ from ipaddress import ip_address, ip_network
 from typing import Final
 
 from shimmy_api.instance import ShimmyInstanceSpec
-from shimmy_api.model import Artifact, ShimmyModelSpec
+from shimmy_api.model import Artifact, LoraArtifact, ShimmyModelSpec
 from shimmy_operator.render.context import AllowedEgress, Context, FetchNetwork
 from shimmy_operator.render.deployment import ServedModel
 from shimmy_operator.render.location import spec_digest
@@ -42,6 +42,47 @@ S3_MODEL: Final = ShimmyModelSpec.model_validate(
         }
     }
 )
+FOLDER_MODEL: Final = ShimmyModelSpec.model_validate(
+    {"backend": {"huggingFace": {"baseModel": "pvc://models/llm/tiny", "peftSource": "pvc://adapters/acme"}}}
+)
+HUB_MODEL: Final = ShimmyModelSpec.model_validate(
+    {
+        "backend": {
+            "huggingFace": {
+                "baseModel": "acme/tiny",
+                "revision": "v1",
+                "peftSource": "acme/tiny-lora",
+                "quantization": "Q4_0",
+                "credentialsSecretName": "hub",
+            }
+        }
+    }
+)
+CANDLE_MODEL: Final = ShimmyModelSpec.model_validate(
+    {"backend": {"candle": {"source": "pvc://models/tiny.safetensors", "adapterSource": "pvc://models/adapter"}}}
+)
+LORA_MODEL: Final = ShimmyModelSpec.model_validate(
+    {
+        "backend": {
+            "gguf": {
+                "source": "pvc://models/llm/tiny.gguf",
+                "loraSource": "pvc://adapters/acme.gguf",
+                "loraSha256": "c" * 64,
+            }
+        }
+    }
+)
+FETCHED_LORA_MODEL: Final = ShimmyModelSpec.model_validate(
+    {
+        "backend": {
+            "gguf": {
+                "source": "https://example.org/tiny.gguf",
+                "sha256": "b" * 64,
+                "loraSource": "pvc://adapters/acme.gguf",
+            }
+        }
+    }
+)
 SMALL: Final = ShimmyInstanceSpec.model_validate({"models": ["tiny"]})
 GPU: Final = ShimmyInstanceSpec.model_validate(
     {
@@ -76,3 +117,8 @@ def artifact(spec: ShimmyModelSpec, claim: str = "models", path: str = "llm/tiny
 
 def served(spec: ShimmyModelSpec = VOLUME_MODEL) -> ServedModel:
     return ServedModel("tiny", spec, artifact(spec))
+
+
+def served_with_adapter() -> ServedModel:
+    lora = LoraArtifact(claim_name="adapters", path="acme.gguf", sha256="c" * 64, rank=8)
+    return ServedModel("tiny", LORA_MODEL, artifact(LORA_MODEL).model_copy(update={"lora": lora}))

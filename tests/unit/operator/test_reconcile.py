@@ -276,3 +276,32 @@ def test_keys_are_of_the_agreed_form_and_never_the_same() -> None:
     assert len(keys) == 50
     assert all(key_id(key) for key in keys)
     assert key_id("sk-shimmy-short") is None
+
+
+async def test_a_folder_is_converted_once_its_volumes_are_there(bench: Bench) -> None:
+    def claim(name: str) -> Manifest:
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name, "namespace": NS}}
+
+    bench.cluster.put({**claim("models"), "spec": {}})
+    found = {"baseModel": "pvc://models/tiny", "peftSource": "pvc://adapters/acme"}
+    bench.put(MODEL, {"backend": {"huggingFace": found}})
+    await bench.run(MODEL)
+    assert bench.ready(MODEL) == ("False", "ClaimNotFound")
+    assert "Job" not in bench.kinds()
+    bench.cluster.put({**claim("adapters"), "spec": {}})
+    await bench.run(MODEL)
+    assert bench.ready(MODEL) == ("False", "Converting")
+    finish(bench, 0, json.dumps(RESULT))
+    await bench.run(MODEL)
+    assert bench.ready(MODEL) == ("True", "Checked")
+    artifact = bench.cluster.objects[MODEL]["status"]["artifact"]
+    assert artifact["claimName"] == "shimmy-model-tiny"
+    assert artifact["path"].endswith("-Q8_0.gguf")
+
+
+async def test_a_conversion_that_is_refused_says_why(bench: Bench) -> None:
+    bench.put(MODEL, {"backend": {"huggingFace": {"baseModel": "acme/tiny"}}})
+    await bench.run(MODEL)
+    finish(bench, 1, json.dumps({"reason": "Unsupported", "message": "models of type 'x' cannot be converted"}))
+    await bench.run(MODEL)
+    assert bench.ready(MODEL) == ("False", "Unsupported")

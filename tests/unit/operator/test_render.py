@@ -12,18 +12,25 @@ from typing import Any, Final
 import pytest
 import yaml
 from tests.unit.operator.samples import (
+    CANDLE_MODEL,
     CONTEXT,
+    FETCHED_LORA_MODEL,
+    FOLDER_MODEL,
     GPU,
     HTTP_MODEL,
+    HUB_MODEL,
+    LORA_MODEL,
     NETWORK,
     OWNER,
     S3_MODEL,
     SMALL,
     VOLUME_MODEL,
     served,
+    served_with_adapter,
 )
 
 from shimmy_api import names
+from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.sources import VolumeSource, parse_source
 from shimmy_api.tenant import Discovery, FetchPolicy, Quota
 from shimmy_operator.render import discovery
@@ -32,6 +39,7 @@ from shimmy_operator.render.deployment import render_deployment
 from shimmy_operator.render.discovered import WantedModel, render_discovered
 from shimmy_operator.render.fetch_access import closed_port, render_authorities
 from shimmy_operator.render.job import render_job
+from shimmy_operator.render.location import locate
 from shimmy_operator.render.metadata import Owner, stamped
 from shimmy_operator.render.namespace import render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
@@ -77,6 +85,12 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "job-fetch": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, CONTEXT),
     "job-fetch-network": lambda: render_job("acme", NS, MODEL, S3_MODEL, replace(CONTEXT, fetch_network=NETWORK)),
     "job-fetch-offline": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, OFFLINE),
+    "job-check-adapter": lambda: render_job("acme", NS, MODEL, LORA_MODEL, CONTEXT),
+    "job-fetch-adapter": lambda: render_job("acme", NS, MODEL, FETCHED_LORA_MODEL, CONTEXT),
+    "job-convert": lambda: render_job("acme", NS, MODEL, FOLDER_MODEL, CONTEXT),
+    "job-convert-file": lambda: render_job("acme", NS, MODEL, CANDLE_MODEL, CONTEXT),
+    "job-convert-hub": lambda: render_job("acme", NS, MODEL, HUB_MODEL, replace(CONTEXT, fetch_network=NETWORK)),
+    "deployment-adapter": lambda: render_deployment("acme", NS, OWNER, SMALL, served_with_adapter(), CONTEXT),
     "network-policies-offline": lambda: render_network_policies("acme", NS, FETCH, OFFLINE),
     "authorities": lambda: render_authorities("acme", NS, TENANT, NETWORK),
     "discovery-account": lambda: discovery.render_account("acme", NS),
@@ -156,6 +170,27 @@ def test_the_port_that_a_source_needs_is_known(source: str, network: FetchNetwor
 
 def test_a_file_of_the_users_needs_no_volume() -> None:
     assert render_volume("acme", NS, "tiny", VOLUME_MODEL) is None
+    assert render_volume("acme", NS, "tiny", LORA_MODEL) is None
+
+
+@pytest.mark.parametrize("spec", [FOLDER_MODEL, HUB_MODEL, CANDLE_MODEL, FETCHED_LORA_MODEL])
+def test_what_is_fetched_or_converted_goes_onto_a_volume_of_the_models_own(spec: ShimmyModelSpec) -> None:
+    volume = render_volume("acme", NS, "tiny", spec)
+    assert volume is not None
+    assert volume["metadata"]["name"] == names.model_volume("tiny")
+
+
+def test_every_container_of_a_job_may_end_it_with_a_verdict() -> None:
+    job = CASES["job-convert-hub"]()["spec"]
+    pod = job["template"]["spec"]
+    containers = [container["name"] for container in (*pod["initContainers"], *pod["containers"])]
+    rules = [rule["onExitCodes"] for rule in job["podFailurePolicy"]["rules"] if "onExitCodes" in rule]
+    assert [rule["containerName"] for rule in rules] == containers == ["fetch-model", "fetch-adapter", "fetch"]
+
+
+def test_the_file_of_another_conversion_has_another_name() -> None:
+    other = FOLDER_MODEL.model_copy(update={"backend": CANDLE_MODEL.backend})
+    assert locate("tiny", FOLDER_MODEL).path != locate("tiny", other).path
 
 
 @pytest.mark.parametrize("case", ["namespace", "quota", "network-policies", "volume", "discovery-policy"])

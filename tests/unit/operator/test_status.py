@@ -6,12 +6,13 @@ from typing import Any
 import pytest
 
 from shimmy_api.instance import ModelState, ServedModel, ShimmyInstanceStatus
-from shimmy_api.model import Artifact
+from shimmy_api.model import Artifact, LoraArtifact
+from shimmy_api.sources import VolumeSource
 from shimmy_operator.render.location import Location
 from shimmy_operator.status.check import Refusal, Running, read_result
 from shimmy_operator.status.conditions import Verdict, ready_condition
 from shimmy_operator.status.instance import instance_status, instance_verdict, served_model
-from shimmy_operator.status.model import at_work, refused
+from shimmy_operator.status.model import at_work, refused, usable
 from shimmy_operator.status.pods import find_problem
 
 FOUND = {
@@ -72,6 +73,13 @@ def test_a_pod_that_does_not_start_says_why(status: dict[str, Any], reason: str,
     assert part in problem.message
 
 
+def test_a_pod_whose_first_step_does_not_start_says_why_too() -> None:
+    first = container(waiting={"reason": "ImagePullBackOff", "message": "no such image"})
+    problem = find_problem([pod(initContainerStatuses=first["containerStatuses"])])
+    assert problem is not None
+    assert problem.reason == "ImagePullBackOff"
+
+
 @pytest.mark.parametrize(
     "status",
     [{}, container(), container(waiting={"reason": "ContainerCreating"}), container(ready=True, last={"exitCode": 1})],
@@ -105,6 +113,46 @@ KILLED = container(ended={"exitCode": 137, "reason": "OOMKilled"})
 )
 def test_a_job_tells_how_far_it_is(state: str | None, pods: list[dict[str, Any]], expected: Any) -> None:
     assert read_result(job(state), pods, LOCATION, "digest") == expected
+
+
+CONVERTED = Location("shimmy-model-tiny", "m.gguf", converted_from="tiny on volume models")
+
+
+def test_a_step_before_the_last_can_refuse() -> None:
+    refused_first = {
+        "initContainerStatuses": REFUSED["containerStatuses"],
+        **container(waiting={"reason": "PodInitializing"}),
+    }
+    assert read_result(job("Failed"), [pod(**refused_first)], CONVERTED, "d") == Refusal("NotGguf", "starts with PK")
+
+
+def test_a_step_that_went_well_is_no_result() -> None:
+    fetched = container(ended={"exitCode": 0, "message": '{"repository": "acme/tiny"}'})
+    waits = {"initContainerStatuses": fetched["containerStatuses"], **container(waiting={"reason": "PodInitializing"})}
+    assert read_result(job(None), [pod(**waits)], CONVERTED, "digest") == Running()
+
+
+def test_a_conversion_that_dies_says_so() -> None:
+    found = read_result(job("Failed"), [pod(**KILLED)], CONVERTED, "digest")
+    assert found == Refusal("ConversionFailed", "the conversion ended with code 137: OOMKilled")
+
+
+def test_a_conversion_in_progress_says_of_what() -> None:
+    verdict = at_work(Running(), CONVERTED)
+    assert (verdict.reason, verdict.message) == (
+        "Converting",
+        "Converting tiny on volume models onto volume shimmy-model-tiny",
+    )
+
+
+def test_an_adapter_that_was_checked_is_part_of_the_artifact() -> None:
+    location = Location("models", "tiny.gguf", lora=VolumeSource("adapters", "acme.gguf"))
+    lora = {"sha256": "c" * 64, "rank": 8, "sizeBytes": 1, "architecture": "llama", "modules": 2}
+    ended = container(ended={"exitCode": 0, "message": json.dumps({**FOUND, "lora": lora})})
+    artifact = read_result(job("Complete"), [pod(**ended)], location, "digest")
+    assert isinstance(artifact, Artifact)
+    assert artifact.lora == LoraArtifact(claim_name="adapters", path="acme.gguf", sha256="c" * 64, rank=8)
+    assert usable(artifact).message.endswith("with a LoRA adapter of rank 8")
 
 
 def test_a_refusal_says_what_to_do() -> None:
