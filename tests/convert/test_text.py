@@ -94,15 +94,13 @@ def test_the_airframe_line_says_the_same(
 
 
 @pytest.mark.parametrize("name", ADAPTED)
-def test_an_adapter_of_its_own_changes_what_its_base_says(
+def test_an_adapter_beside_its_base_changes_what_the_runner_answers(
     made: Path, shimmy_llama: Path, wanted: Wanted, name: str, tmp_path: Path
 ) -> None:
-    base, adapter, adapted = tmp_path / "base.gguf", tmp_path / "lora.gguf", wanted[f"{name}-adapter"]["chat"]
+    base, adapter, changed = tmp_path / "m.gguf", tmp_path / "acme.gguf", wanted[f"{name}-adapter"]["chat"]
     convert_model(made / name, base, quantization="F32")
     convert_lora(made / f"{name}-adapter", adapter, base=base)
-    # How Shimmy 1.8 is given an adapter: src/main.rs registers one model of a fixed name from two variables.
-    environment = {"SHIMMY_BASE_GGUF": str(base), "SHIMMY_LORA_GGUF": str(adapter)}
-    with shimmy(Program("llama", shimmy_llama, base, environment), tmp_path / "shimmy") as client:
-        for (question, plain), (_, changed) in zip(wanted[name]["chat"], adapted, strict=True):
-            assert generate(client, "base", turn(question)) == plain
-            assert generate(client, "phi3-lora", turn(question)) == changed
+    options = ("--lora-file", str(adapter))
+    with runner(Program("llama", shimmy_llama, base), tmp_path / "run", *options) as running:
+        assert [[question, asked(running, question)] for question, _ in changed] == changed
+    assert all(plain not in changed for plain in wanted[name]["chat"])

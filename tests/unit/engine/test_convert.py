@@ -14,8 +14,11 @@ from shimmy_engine.convert import weights as weights_module
 from shimmy_engine.convert.lora import convert_lora
 from shimmy_engine.convert.model import convert_model
 from shimmy_engine.gguf_header import GgufError, read_header
-from shimmy_engine.lora_file import check_lora
-from shimmy_engine.model_file import obstacle
+from shimmy_engine.lora_file import check_lora, report_pair
+from shimmy_engine.model_file import check_file, obstacle
+from shimmy_engine.quirks import release_of
+from shimmy_engine.served import Engine, prepare
+from shimmy_engine.settings import Limits, ModelSettings
 
 
 def tensors_of(path: Path) -> dict[str, Any]:
@@ -277,6 +280,20 @@ def test_a_gguf_adapter_is_checked_against_its_base(tmp_path: Path, base: Path) 
         check_lora(base, other.header, None)
     with pytest.raises(GgufError, match="SHA-256"):
         check_lora(tmp_path / "lora.gguf", read_header(base), "0" * 64)
+
+
+def test_a_pair_is_reported_for_the_line_that_adds_adapters(tmp_path: Path, base: Path) -> None:
+    made = convert_lora(hf.save_adapter(tmp_path / "adapter"), tmp_path / "lora.gguf", base=base)
+    found = report_pair(check_file(base, None), made)
+    assert found["lines"] == ["llama"]
+    assert (found["lora"]["rank"], found["lora"]["sha256"]) == (2, made.sha256)
+
+
+def test_an_adapter_that_does_not_fit_is_refused_before_anything_starts(tmp_path: Path, base: Path) -> None:
+    settings = ModelSettings("m", base, lora_file=base)
+    engine = Engine(release_of("1.8.1"), tmp_path, Path("/bin/false"), require_gpu=False)
+    with pytest.raises(GgufError, match="is no LoRA adapter"):
+        prepare(settings, engine, Limits())
 
 
 def wider() -> dict[str, Any]:
