@@ -121,7 +121,9 @@ def make_models() -> dict[str, tuple[Any, PreTrainedTokenizerFast, dict[str, Any
         "llama": (LlamaForCausalLM(LlamaConfig(**sizes(llama3))), llama3, sharded),
         "llama-tied": (LlamaForCausalLM(LlamaConfig(**sizes(smollm, tie_word_embeddings=True))), smollm, {}),
         "llama-rope": (
-            LlamaForCausalLM(LlamaConfig(**sizes(llama3, rope_parameters=LLAMA3_ROPE, attention_bias=True))),
+            LlamaForCausalLM(
+                LlamaConfig(**sizes(llama3, rope_parameters=LLAMA3_ROPE, attention_bias=True, mlp_bias=True))
+            ),
             llama3,
             {},
         ),

@@ -13,16 +13,16 @@ class Family:
 
     architecture: str
     """GGUF's general.architecture."""
-    interleaved_rope: bool = False
-    """Whether the engines rotate neighbouring pairs of a head, while transformers rotates its halves."""
     query_key_norm: bool = False
     qkv_bias: bool = False
-    """Whether there always are biases of query, key and value; elsewhere attention_bias says it."""
+    """Whether there always are biases of query, key and value."""
+    optional_biases: tuple[str, ...] = ()
+    """Settings that ask for more biases and are known for this kind."""
 
 
 FAMILIES: Final[dict[str, Family]] = {
-    "llama": Family("llama", interleaved_rope=True),
-    "mistral": Family("llama", interleaved_rope=True),
+    "llama": Family("llama", optional_biases=("attention_bias", "mlp_bias")),
+    "mistral": Family("llama"),
     "qwen2": Family("qwen2", qkv_bias=True),
     "qwen3": Family("qwen3", query_key_norm=True),
 }
@@ -91,6 +91,9 @@ def parse_config(config: dict[str, Any]) -> ModelConfig:
     for key, neutral in _NEUTRAL.items():
         if config.get(key) not in neutral:
             raise GgufError("Unsupported", f"config.json: {key} {_brief(config[key])} is not supported")
+    for key in ("attention_bias", "mlp_bias"):
+        if config.get(key) and key not in family.optional_biases:
+            raise GgufError("Unsupported", f"config.json: {key} is not supported for {config['model_type']}")
     heads, hidden = _count(config, "num_attention_heads"), _count(config, "hidden_size")
     head_dim = _count(config, "head_dim", hidden // heads)
     if head_dim % 2:

@@ -33,8 +33,8 @@ def parse_rope(config: dict[str, Any], head_dim: int) -> Rope:
         GgufError: Unsupported, for a kind of scaling that is not known here.
     """
     scaling = config.get("rope_parameters") or config.get("rope_scaling") or {}
-    if not isinstance(scaling, dict):
-        raise GgufError("Unsupported", "config.json: the rope parameters are no object")
+    if not isinstance(scaling, dict) or any(isinstance(value, dict) for value in scaling.values()):
+        raise GgufError("Unsupported", "config.json: rope parameters that are not the same for all layers")
     base = float(scaling.get("rope_theta") or config.get("rope_theta") or 10_000.0)
     if scaling.get("partial_rotary_factor", 1) not in (None, 1):
         raise GgufError("Unsupported", "config.json: partial_rotary_factor is not supported")

@@ -17,7 +17,7 @@ INPUTS: Final = "/inputs"
 _SOURCES: Final = f"{MODELS}/.sources"
 """What is fetched only to be converted."""
 _LIGHT: Final[dict[str, Any]] = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
-_HEAVY: Final[dict[str, Any]] = {"requests": {"cpu": "1", "memory": "1Gi"}, "limits": {"memory": "2Gi"}}
+_HEAVY: Final[dict[str, Any]] = {"requests": {"cpu": "500m", "memory": "512Mi"}, "limits": {"memory": "2Gi"}}
 """A conversion works on parts of a fixed size, however large the model is; its files are memory-mapped."""
 
 

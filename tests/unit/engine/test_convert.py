@@ -133,6 +133,8 @@ def refused(model: Path, tmp_path: Path, reason: str, match: str, adapter: Path 
         ({"rope_scaling": {"rope_type": "longrope", "factor": 2}}, "rope scaling 'longrope'"),
         ({"rope_scaling": {"rope_type": "yarn", "factor": 2, "attention_factor": 3}}, "attention_factor of YaRN"),
         ({"rope_scaling": {"rope_type": "linear"}}, "'linear' is incomplete"),
+        ({"rope_parameters": {"full_attention": {"rope_theta": 1e4}}}, "not the same for all layers"),
+        ({"model_type": "qwen3", "attention_bias": True}, "attention_bias is not supported for qwen3"),
         ({"hidden_size": "64"}, "hidden_size is '64'"),
         ({"vocab_size": 100}, "a token 259, but the embedding has 100 rows"),
         ({"intermediate_size": 128}, "has the shape"),
