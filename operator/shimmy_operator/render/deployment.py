@@ -61,6 +61,12 @@ def _digests(artifact: Artifact) -> dict[str, str]:
     return {names.ANNOTATION_MODEL_SHA256: artifact.sha256, **adapter}
 
 
+def _adapter_claim(artifact: Artifact) -> str | None:
+    """The claim that an adapter alone needs. A pod with two volumes of one claim never starts: the kubelet waits."""
+    lora = artifact.lora
+    return lora.claim_name if lora and lora.claim_name != artifact.claim_name else None
+
+
 def _pod(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, context: Context) -> dict[str, Any]:
     pod = {
         **render_pod_base(),
@@ -80,6 +86,7 @@ def _pod(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, context: 
 
 
 def _container(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, context: Context) -> dict[str, Any]:
+    claim = _adapter_claim(model.artifact)
     return {
         "name": CONTAINER,
         "image": spec.engine.image or context.engine_image(spec.engine.flavor),
@@ -94,7 +101,7 @@ def _container(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel, con
         "readinessProbe": _probe("/readyz", period=2, failures=2),
         "volumeMounts": [
             {"name": "models", "mountPath": MODELS, "readOnly": True},
-            *([{"name": "adapter", "mountPath": _ADAPTER_FOLDER, "readOnly": True}] if model.artifact.lora else []),
+            *([{"name": "adapter", "mountPath": _ADAPTER_FOLDER, "readOnly": True}] if claim else []),
             {"name": "engine-token", "mountPath": _TOKEN_FOLDER, "readOnly": True},
             {"name": "state", "mountPath": _STATE_FOLDER},
             {"name": "tmp", "mountPath": "/tmp"},  # noqa: S108 - in the container
@@ -106,7 +113,8 @@ def _arguments(namespace: str, spec: ShimmyInstanceSpec, model: ServedModel) -> 
     arguments = ["serve", "--model-name", model.name, "--model-namespace", namespace]
     arguments += ["--model-file", f"{MODELS}/{model.artifact.path}"]
     if model.artifact.lora:
-        arguments += ["--lora-file", f"{_ADAPTER_FOLDER}/{model.artifact.lora.path}"]
+        folder = _ADAPTER_FOLDER if _adapter_claim(model.artifact) else MODELS
+        arguments += ["--lora-file", f"{folder}/{model.artifact.lora.path}"]
     arguments += ["--queue", str(spec.routing.queue_depth), "--grace-seconds", str(spec.rollout.drain_seconds)]
     if model.spec.context_length is not None:
         arguments += ["--context", str(model.spec.context_length)]
@@ -137,16 +145,14 @@ def _probe(path: str, *, period: int, failures: int) -> dict[str, Any]:
 
 
 def _volumes(model: ServedModel) -> list[dict[str, Any]]:
-    lora = model.artifact.lora
-    adapter = (
-        {"name": "adapter", "persistentVolumeClaim": {"claimName": lora.claim_name, "readOnly": True}} if lora else {}
-    )
+    claim = _adapter_claim(model.artifact)
+    adapter = {"name": "adapter", "persistentVolumeClaim": {"claimName": claim, "readOnly": True}}
     return [
         {
             "name": "models",
             "persistentVolumeClaim": {"claimName": model.artifact.claim_name, "readOnly": True},
         },
-        *([adapter] if adapter else []),
+        *([adapter] if claim else []),
         {
             "name": "engine-token",
             "secret": {"secretName": names.ENGINE_TOKEN_SECRET, "defaultMode": 0o440},

@@ -119,6 +119,6 @@ def served(spec: ShimmyModelSpec = VOLUME_MODEL) -> ServedModel:
     return ServedModel("tiny", spec, artifact(spec))
 
 
-def served_with_adapter() -> ServedModel:
-    lora = LoraArtifact(claim_name="adapters", path="acme.gguf", sha256="c" * 64, rank=8)
+def served_with_adapter(claim: str = "adapters") -> ServedModel:
+    lora = LoraArtifact(claim_name=claim, path="acme.gguf", sha256="c" * 64, rank=8)
     return ServedModel("tiny", LORA_MODEL, artifact(LORA_MODEL).model_copy(update={"lora": lora}))

@@ -180,6 +180,15 @@ def test_what_is_fetched_or_converted_goes_onto_a_volume_of_the_models_own(spec:
     assert volume["metadata"]["name"] == names.model_volume("tiny")
 
 
+def test_an_adapter_on_the_models_own_claim_needs_no_second_volume() -> None:
+    beside = served_with_adapter("models")
+    pod = render_deployment("acme", NS, OWNER, SMALL, beside, CONTEXT)["spec"]["template"]["spec"]
+    claims = [v["persistentVolumeClaim"]["claimName"] for v in pod["volumes"] if "persistentVolumeClaim" in v]
+    assert claims == ["models"]
+    arguments = pod["containers"][0]["args"]
+    assert arguments[arguments.index("--lora-file") + 1] == "/models/acme.gguf"
+
+
 def test_every_container_of_a_job_may_end_it_with_a_verdict() -> None:
     job = CASES["job-convert-hub"]()["spec"]
     pod = job["template"]["spec"]
