@@ -24,8 +24,7 @@ def answered(wish: Wish, **changes: Any) -> Seen:
         f"{wish.name}.1",
         status=200,
         fields={"x-request-id": f"{wish.name}.1"},
-        text=expected.text,
-        pieces=1,
+        parts=[expected.text],
         reason=expected.reason,
         usage=expected.counts,
         counted=expected.counts,
@@ -71,8 +70,8 @@ def test_a_clean_load_passes() -> None:
         (replace(GOOD, records=[A, record(3, "b.1", 8, 1)]), "the journal's sequence numbers have gaps or repetitions"),
         (replace(GOOD, records=[A, record(2, "b.1", 8, 2)]), "b.1: the journal says completed (8, 2)"),
         (replace(GOOD, records=[A, record(2, "b.1", 8, 1, "failed")]), "b.1: the journal says failed (8, 1)"),
-        (replace(GOOD, seen=[answered(STREAM, text="three"), answered(JSON)]), "a.1: text of another answer"),
-        (replace(GOOD, seen=[answered(STREAM, text="one"), answered(JSON)]), "a.1: 3 of 7 characters of its answer"),
+        (replace(GOOD, seen=[answered(STREAM, parts=["three"]), answered(JSON)]), "a.1: text of another answer"),
+        (replace(GOOD, seen=[answered(STREAM, parts=["one"]), answered(JSON)]), "a.1: 3 of 7 characters of its answer"),
         (replace(GOOD, seen=[answered(STREAM, reason="length"), answered(JSON)]), "a.1: finish reason length"),
         (replace(GOOD, seen=[answered(STREAM, usage=(7, 3)), answered(JSON)]), "a.1: usage (7, 3), not (7, 2)"),
         (replace(GOOD, seen=[answered(STREAM, counted=None), answered(JSON)]), "a.1: headers or trailers say None"),
@@ -94,7 +93,7 @@ def test_each_fault_is_found(evidence: Evidence, fault: str) -> None:
 
 
 def test_a_client_that_left_is_accounted_for_or_was_never_served() -> None:
-    left = answered(STREAM, done=False, left=True, text="one", usage=None, counted=None)
+    left = answered(STREAM, done=False, left=True, parts=["one"], usage=None, counted=None)
     in_line = Seen(JSON, "b.1", left=True)
     cancelled = record(1, "a.1", 7, 2, "cancelled")
     assert faults(Evidence([left, in_line], [cancelled], EXPECTED, {"say a": [2]})) == []
@@ -113,7 +112,7 @@ def test_a_refusal_is_clean_and_costs_nothing() -> None:
 
 
 def test_failures_are_faults_unless_the_engine_was_killed() -> None:
-    failed = answered(STREAM, done=False, code="engine_failed", text="one", usage=None, counted=None)
+    failed = answered(STREAM, done=False, code="engine_failed", parts=["one"], usage=None, counted=None)
     evidence = Evidence([failed], [record(1, "a.1", 7, 1, "failed")], EXPECTED, {"say a": [2]})
     assert faults(evidence) == ["a.1: failed with engine_failed"]
     assert faults(replace(evidence, failures=True)) == []

@@ -56,8 +56,8 @@ class Seen:
     """Of the error that the answer was, or ended in."""
     fields: dict[str, str] = field(default_factory=dict)
     """Headers of the answer."""
-    text: str = ""
-    pieces: int = 0
+    parts: list[str] = field(default_factory=list)
+    """Pieces of text in the order of their arrival; one, where the answer is not a stream."""
     reason: str = ""
     usage: Counts | None = None
     """As the body says."""
@@ -74,6 +74,16 @@ class Seen:
     """Monotonic time, like the other one; 0 before it."""
     _decoder: SseDecoder = field(default_factory=SseDecoder)
     _body: bytes = b""
+
+    @property
+    def text(self) -> str:
+        """All of it."""
+        return "".join(self.parts)
+
+    @property
+    def pieces(self) -> int:
+        """Tokens at the least: a piece holds one, or a character that several make together."""
+        return len(self.parts)
 
     def take(self, part: Part) -> None:
         """Note the next part of the answer."""
@@ -116,8 +126,7 @@ class Seen:
     def _text(self, text: str | None) -> None:
         if text:
             self.first_text_at = self.first_text_at or time.monotonic()
-            self.text += text
-            self.pieces += 1
+            self.parts.append(text)
 
 
 async def ask(transport: Transport, token: str, wish: Wish, request_id: str, *, patience: float) -> Seen:

@@ -73,9 +73,11 @@ def measure(chosen: Program, folder: Path, plan: Plan) -> list[Loss]:
 
 async def _load_and_kill(running: Runner, plan: Plan, chance: random.Random) -> tuple[list[Seen], Meter]:
     crowd, meter = Crowd(running.url, TOKEN, _PATIENCE), Meter(running.url, TOKEN)
-    load = asyncio.create_task(crowd.run(_wishes(chance), plan.clients))
+    begun = asyncio.Event()
+    load = asyncio.create_task(crowd.run(_wishes(chance), plan.clients, begun.set))
     pulling = asyncio.create_task(_pull(meter, plan.pull))
     await asyncio.sleep(2 * plan.pull + chance.uniform(0, plan.pull))
+    await asyncio.wait_for(begun.wait(), _PATIENCE)
     crowd.stopped = True
     running.process.kill()
     await load

@@ -122,6 +122,9 @@ class Oracle:
         """Whether the tokens of a real answer can be told from its text: the airframe line counts its ending too."""
         return self._line == "llama"
 
-    def counts(self, prompt: str, text: str) -> Counts:
-        """Tokens of a prompt and of an answer, by the vocabulary of the model's file."""
-        return self.prompt_tokens(prompt), self._tokenizer.count(text)
+    def counts(self, prompt: str, parts: Sequence[str]) -> Counts:
+        """Tokens of a prompt and of an answer, by the vocabulary of the model's file.
+
+        The answer's are counted piece by piece: a model may spell a word in other tokens than a tokeniser would.
+        """
+        return self.prompt_tokens(prompt), sum(map(self._tokenizer.count, parts))

@@ -78,6 +78,6 @@ async def learn(crowd: Crowd, questions: Sequence[str], oracle: Oracle) -> Lesso
         seen = await ask_alone(crowd, Wish(f"alone-{index}", text, REAL_TOKENS))
         counts = seen.usage or (0, 0)
         lesson.expected[text] = Expected(seen.text, seen.reason, *counts)
-        if oracle.counts_text and counts != oracle.counts(text, seen.text):
-            lesson.doubts.append(f"{seen.request_id}: usage {counts}, the tokeniser {oracle.counts(text, seen.text)}")
+        if oracle.counts_text and counts != oracle.counts(text, seen.parts):
+            lesson.doubts.append(f"{seen.request_id}: usage {counts}, the tokeniser {oracle.counts(text, seen.parts)}")
     return lesson
