@@ -49,6 +49,8 @@ class Discovered(ApiModel):
     """The model that an adapter was trained for, in the adapter's own words."""
     base_source: Annotated[str | None, Field(max_length=MAX_SOURCE)] = None
     """The same as pvc://CLAIM/PATH, where it was found by that name."""
+    base_parameters: Count = 0
+    """Number of the base's weights."""
     base_path: Annotated[str | None, Field(max_length=MAX_PATH)] = None
     adapter_type: Text = ""
     """Such as lora."""
@@ -85,8 +87,32 @@ def skipped(path: str, reason: str, message: str) -> Skipped:
     return Skipped(path=path[:MAX_PATH], reason=reason, message=message[:_LONGEST_MESSAGE])
 
 
-def backend_of(model: Discovered) -> dict[str, Any] | None:
-    """`spec.backend` of the ShimmyModel; None where no ShimmyModel can say it, or no source is known."""
-    if model.kind == "gguf" and model.source is not None:
-        return {"gguf": {"source": model.source} | ({"sha256": model.sha256} if model.sha256 else {})}
-    return None
+def model_spec(model: Discovered) -> dict[str, Any] | None:
+    """`spec` of the ShimmyModel; None where none can say it: no claim or no base is known."""
+    backend = _backend(model)
+    if model.source is None or backend is None:
+        return None
+    spec: dict[str, Any] = {"backend": backend} | ({"personal": True} if model.personal else {})
+    if "huggingFace" in backend:
+        spec["storage"] = {"size": f"{_converted_gib(model)}Gi"}
+    return spec
+
+
+def _backend(model: Discovered) -> dict[str, Any] | None:
+    match model.kind:
+        case "gguf":
+            return {"gguf": {"source": model.source} | ({"sha256": model.sha256} if model.sha256 else {})}
+        case "huggingFace":
+            return {"huggingFace": {"baseModel": model.source}}
+        case "ggufAdapter" if model.base_source:
+            return {"gguf": {"source": model.base_source, "loraSource": model.source}}
+        case "peft" if model.base_source:
+            return {"huggingFace": {"baseModel": model.base_source, "peftSource": model.source}}
+        case _:
+            return None
+
+
+def _converted_gib(model: Discovered) -> int:
+    """Space for the GGUF file that a conversion makes: Q8_0 has 34 bytes for 32 weights, and the header some MB."""
+    weights = model.base_parameters or model.parameters
+    return (weights * 34 // 32 + (512 << 20)) // (1 << 30) + 1

@@ -77,6 +77,9 @@ class DiscoverySource(ApiModel):
     """`pvc://CLAIM/FOLDER` on a PersistentVolumeClaim of the tenant's namespace, or `pvc://CLAIM` for all of it."""
     personal: Annotated[tuple[Annotated[str, Field(min_length=1, max_length=256)], ...], Field(max_length=32)] = ()
     """Patterns of paths of personal models, relative to the folder, such as `alice/*`."""
+    convert: bool = True
+    """Whether Hugging Face folders and PEFT adapters become ShimmyModels: each of them is converted to a file on a
+    volume of its own, within the tenant's quota."""
     sha256: bool = False
     """Whether to read GGUF files from end to end, so that a file that is replaced under its name is noticed."""
 

@@ -16,7 +16,7 @@ from devkit.cluster import Cluster
 from devkit.cluster.client import ApiError
 from devkit.waiting import until
 from shimmy_api import names
-from shimmy_api.discovery import Discovered, DiscoveryReport, skipped
+from shimmy_api.discovery import Discovered, DiscoveryReport, ModelKind, skipped
 from shimmy_api.handover import pack
 from shimmy_api.naming import dns_label
 from shimmy_engine.discovery.delivery import ApiServer, NotDeliveredError, deliver
@@ -83,11 +83,12 @@ class Tenant:
 
     def found(self) -> dict[str, str]:
         """The ShimmyModels that there are: name and file."""
+        prefix = len("pvc://models/llm/")
+        return {name: spec["backend"]["gguf"]["source"][prefix:] for name, spec in self.specs().items()}
+
+    def specs(self) -> dict[str, Manifest]:
         items = self.cluster.client.json(self.models)["items"]
-        return {
-            item["metadata"]["name"]: item["spec"]["backend"]["gguf"]["source"][len("pvc://models/llm/") :]
-            for item in items
-        }
+        return {item["metadata"]["name"]: item["spec"] for item in items}
 
     def wait(self, *models: str) -> None:
         until(lambda: {*self.found()} == {*models}, f"the models are {models}, not {self.found()}", seconds=_SECONDS)
@@ -130,6 +131,38 @@ def test_what_is_found_becomes_models_that_are_checked(tenant: Tenant) -> None:
     events = tenant.cluster.client.json("/apis/events.k8s.io/v1/namespaces/default/events")["items"]
     notes = {e["reason"]: e["note"] for e in events if e["regarding"]["name"] == tenant.manifest["metadata"]["name"]}
     assert notes["ModelsChanged"] == "discovery added toy, personal-notes"
+
+
+def test_adapters_become_models_with_their_bases(tenant: Tenant) -> None:
+    prefix = "pvc://models/llm"
+    bases: tuple[tuple[str, ModelKind, str | None], ...] = (
+        ("tiny", "huggingFace", None),
+        ("voice", "peft", f"{prefix}/tiny"),
+        ("tone.gguf", "ggufAdapter", f"{prefix}/toy.gguf"),
+        ("lost", "peft", None),
+    )
+    models = tuple(
+        Discovered(
+            name=dns_label(Path(path).stem),
+            kind=kind,
+            path=f"/models/llm/{path}",
+            source=f"{prefix}/{path}",
+            personal=kind != "huggingFace",
+            base_source=base,
+            parameters=1_000_000,
+        )
+        for path, kind, base in bases
+    )
+    report = DiscoveryReport(revision=tenant.revision(), finished_at="2026-01-01T00:00:00Z", models=models)
+    tenant.hand_over(pack(report))
+    until(lambda: len(tenant.specs()) == 3, "there are three models", seconds=_SECONDS)
+    specs = tenant.specs()
+    assert specs["tiny"]["backend"]["huggingFace"]["baseModel"] == f"{prefix}/tiny"
+    assert specs["voice"]["backend"]["huggingFace"]["peftSource"] == f"{prefix}/voice"
+    assert specs["tone"]["backend"]["gguf"]["loraSource"] == f"{prefix}/tone.gguf"
+    assert {name: spec["personal"] for name, spec in specs.items()} == {"tiny": False, "voice": True, "tone": True}
+    status = tenant.wait_status(found=4, models=3, skipped=1)
+    assert [skip["reason"] for skip in status["skips"]] == ["BaseNotFound"]
 
 
 def test_a_file_that_moves_is_updated_in_place_and_what_users_set_stays(tenant: Tenant) -> None:

@@ -20,7 +20,9 @@ def _with_base(adapter: Discovered, models: Iterable[Discovered]) -> Discovered:
     for matches in (_by_path, _by_name, _by_last_part, _by_object_name):
         found = [model for model in possible if matches(adapter.base, model)]
         if len(found) == 1:
-            return adapter.model_copy(update={"base_path": found[0].path, "base_source": found[0].source})
+            base = found[0]
+            update = {"base_path": base.path, "base_source": base.source, "base_parameters": base.parameters}
+            return adapter.model_copy(update=update)
         if found:
             return adapter
     return adapter

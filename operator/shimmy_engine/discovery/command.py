@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from shimmy_api import names
-from shimmy_api.discovery import DiscoveryReport, backend_of
+from shimmy_api.discovery import DiscoveryReport, model_spec
 from shimmy_api.handover import pack
 from shimmy_engine.discovery.delivery import NotDeliveredError, deliver, in_cluster
 from shimmy_engine.discovery.manifests import as_yaml
@@ -78,8 +78,8 @@ def _claim(claim: str | None, mount: Path | None, paths: list[Path], output: Out
 
 def _print_yaml(report: DiscoveryReport, namespace: str | None) -> None:
     for model in report.models:
-        if backend_of(model) is None:
-            _LOG.warning("%s: a ShimmyModel cannot name a model of kind %s", model.path, model.kind)
+        if model_spec(model) is None:
+            _LOG.warning("%s: its base %r was not found, so no ShimmyModel can name it", model.path, model.base)
     typer.echo(as_yaml(report, namespace), nl=False)
 
 

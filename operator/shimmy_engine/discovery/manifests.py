@@ -4,7 +4,7 @@ from typing import Any
 
 import yaml
 
-from shimmy_api.discovery import Discovered, DiscoveryReport, backend_of
+from shimmy_api.discovery import Discovered, DiscoveryReport, model_spec
 from shimmy_api.kinds import MODEL
 from shimmy_api.names import API_VERSION
 
@@ -16,12 +16,12 @@ def as_yaml(report: DiscoveryReport, namespace: str | None) -> str:
 
 
 def _manifest(model: Discovered, namespace: str | None) -> dict[str, Any] | None:
-    backend = backend_of(model)
-    if backend is None:
+    spec = model_spec(model)
+    if spec is None:
         return None
     return {
         "apiVersion": API_VERSION,
         "kind": MODEL.kind,
         "metadata": {"name": model.name} | ({"namespace": namespace} if namespace else {}),
-        "spec": {"backend": backend} | ({"personal": True} if model.personal else {}),
+        "spec": spec,
     }

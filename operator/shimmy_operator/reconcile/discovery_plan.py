@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shimmy_api import names
-from shimmy_api.discovery import Discovered, DiscoveryReport, Skipped, backend_of, skipped
+from shimmy_api.discovery import Discovered, DiscoveryReport, Skipped, model_spec, skipped
 from shimmy_api.naming import distinct
 from shimmy_api.sources import parse_source
 from shimmy_api.tenant import DiscoverySource
@@ -74,11 +74,11 @@ class _Planner:
         known = {_identity(model): name for name, model in self.ours.items()}
         gone = {name for name, model in self.ours.items() if self._is_gone(model) and _identity(model) not in found}
         taken = {name for name in self.ours if name not in gone}
-        for place, (source, model, backend) in found.items():
+        for place, (source, model, spec) in found.items():
             name = known.get(place) or self._new_name(source, model, place, taken)
             if name is not None:
                 taken.add(name)
-                self.result.wanted.append(WantedModel(name, source, backend, model.personal))
+                self.result.wanted.append(WantedModel(name, source, spec))
         if self.retire:
             self._retire(gone - taken)
         return self.result
@@ -90,12 +90,12 @@ class _Planner:
         found: dict[Identity, tuple[str, Discovered, dict[str, Any]]] = {}
         for one in self.seen:
             for model in one.report.models if one.report else ():
-                backend = backend_of(model)
-                problem = _problem(model, backend, one.source)
-                if problem is not None or backend is None:
-                    self._skip(one.source.name, model.path, *(problem or ("", "")))
-                elif identity(backend) not in by_hand:
-                    found.setdefault(identity(backend), (one.source.name, model, backend))
+                spec = model_spec(model)
+                problem = _problem(model, spec, one.source)
+                if problem is not None or spec is None:
+                    self._skip(one.source.name, model.path, *(problem or ("BaseNotFound", _no_base(model))))
+                elif (place := identity(spec["backend"])) not in by_hand:
+                    found.setdefault(place, (one.source.name, model, spec))
         return found
 
     def _new_name(self, source: str, model: Discovered, place: Identity, taken: Collection[str]) -> str | None:
@@ -126,18 +126,26 @@ class _Planner:
         self.result.skips.setdefault(source, []).append(skipped(path, reason, message))
 
 
-def _problem(model: Discovered, backend: dict[str, Any] | None, source: DiscoverySource) -> tuple[str, str] | None:
-    """Why a model of a report, which its tenant can write, is none of this source, or none at all."""
-    if backend is None:
-        return "NotServable", f"a ShimmyModel cannot name a model of kind {model.kind}"
+def _problem(model: Discovered, spec: dict[str, Any] | None, source: DiscoverySource) -> tuple[str, str] | None:
+    """Why a model of a report, which its tenant can write, is none of this source, or is not wanted."""
+    if spec and "huggingFace" in spec["backend"] and not source.convert:
+        return "NotConverted", "it would have to be converted, and `convert` of the source says not to"
     inside = source.source.rstrip("/") + "/"
     try:
-        if model.source is None or not model.source.startswith(inside) or any(map(str.isspace, model.source)):
-            raise ValueError(f"{model.source!r} does not lie in {inside}")
-        parse_source(model.source)
+        for place in (model.source, *([model.base_source] if model.base_source else [])):
+            if place is None or not place.startswith(inside) or any(map(str.isspace, place)):
+                raise ValueError(f"{place!r} does not lie in {inside}")
+            parse_source(place)
     except ValueError as error:
         return "Outside", str(error)
     return None
+
+
+def _no_base(model: Discovered) -> str:
+    return (
+        f"its base {model.base!r} is not, or not only once, among the models of this source; put it there, or name it "
+        f'in {model.path}.shimmy.json: {{"base": "PATH OR NAME"}}'
+    )
 
 
 def _discovered_by(model: Manifest) -> str | None:

@@ -15,8 +15,8 @@ class WantedModel:
     name: str
     source: str
     """Name of the source of discovery."""
-    backend: dict[str, Any]
-    personal: bool
+    spec: dict[str, Any]
+    """What discovery says of it."""
 
 
 def render_discovered(tenant: str, namespace: str, model: WantedModel) -> Manifest:
@@ -25,5 +25,5 @@ def render_discovered(tenant: str, namespace: str, model: WantedModel) -> Manife
         "apiVersion": API_VERSION,
         "kind": MODEL.kind,
         "metadata": metadata(model.name, namespace, labels(tenant, discovered_by=model.source)),
-        "spec": {"backend": model.backend, "personal": model.personal},
+        "spec": model.spec,
     }

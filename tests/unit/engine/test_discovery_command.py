@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 import yaml
 from tests.fakes.shimmy import toy_gguf
+from tests.unit.engine import hugging_face
 from typer.testing import CliRunner, Result
 
 from shimmy_api.discovery import DiscoveryReport
@@ -44,6 +45,23 @@ def test_shimmy_models_are_printed_ready_to_be_applied(tmp_path: Path) -> None:
     assert spec.personal
     assert spec.backend.gguf is not None
     assert spec.backend.gguf.source == "pvc://models/llm/personal.gguf"
+
+
+def test_adapters_are_printed_with_their_bases(tmp_path: Path) -> None:
+    hugging_face.save_model(tmp_path / "acme" / "tiny")
+    hugging_face.save_adapter(tmp_path / "voice", base_model_name_or_path="acme/tiny")
+    hugging_face.save_adapter(tmp_path / "lost", base_model_name_or_path="acme/huge")
+    done = run(tmp_path, "--output", "yaml", "--claim", "models")
+    specs = {
+        manifest["metadata"]["name"]: ShimmyModelSpec.model_validate(manifest["spec"])
+        for manifest in yaml.safe_load_all(done.stdout)
+    }
+    assert specs.keys() == {"tiny", "voice"}
+    backend = specs["voice"].backend.hugging_face
+    assert backend is not None
+    assert (backend.base_model, backend.peft_source) == ("pvc://models/acme/tiny", "pvc://models/voice")
+    assert (specs["tiny"].personal, specs["voice"].personal) == (False, True)
+    assert specs["tiny"].storage.size == "1Gi"
 
 
 def test_nothing_found_is_no_manifest_and_no_error(tmp_path: Path) -> None:

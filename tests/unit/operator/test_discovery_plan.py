@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from shimmy_api import names
 from shimmy_api.discovery import Discovered, DiscoveryReport
+from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.tenant import DiscoverySource
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.discovery_plan import Plan, Seen, make_plan
@@ -40,7 +41,7 @@ def plan(*sources: Seen, there: tuple[Manifest, ...] = (), served: tuple[str, ..
 
 
 def wanted(made: Plan) -> dict[str, str]:
-    return {model.name: model.backend["gguf"]["source"].removeprefix("pvc://models/") for model in made.wanted}
+    return {model.name: model.spec["backend"]["gguf"]["source"].removeprefix("pvc://models/") for model in made.wanted}
 
 
 def retired(made: Plan) -> list[str]:
@@ -54,7 +55,7 @@ def reasons(made: Plan, source: str = "shared") -> list[tuple[str, str]]:
 def test_what_is_found_is_wanted() -> None:
     made = plan(seen(found("a.gguf"), found("b.gguf", personal=True)))
     assert wanted(made) == {"a": "a.gguf", "b": "b.gguf"}
-    assert [model.personal for model in made.wanted] == [False, True]
+    assert [model.spec.get("personal", False) for model in made.wanted] == [False, True]
     assert (retired(made), reasons(made)) == ([], [])
 
 
@@ -135,14 +136,57 @@ def test_what_lies_outside_of_its_source_is_refused() -> None:
         "pvc://models/llm/a b",
     )
     models = [found(f"{number}.gguf", source=source) for number, source in enumerate(sources)]
-    made = plan(seen(*models, found("none.gguf", source=None), source="pvc://models/llm"))
+    adapter = found("x.gguf", source="pvc://models/llm/x.gguf", kind="ggufAdapter", base_source="pvc://models/b.gguf")
+    made = plan(seen(*models, adapter, found("none.gguf", source=None), source="pvc://models/llm"))
     assert wanted(made) == {}
-    assert [reason for _, reason in reasons(made)] == ["Outside"] * 4 + ["NotServable"]
+    assert [reason for _, reason in reasons(made)] == ["Outside"] * 6
 
 
-def test_what_no_shimmy_model_can_name_is_told() -> None:
-    made = plan(seen(found("folder", kind="huggingFace")))
-    assert reasons(made) == [("/models/folder", "NotServable")]
+def test_an_adapter_becomes_a_model_with_its_base() -> None:
+    peft = found("voice", kind="peft", base_source="pvc://models/tiny", base_parameters=8_000_000_000, personal=True)
+    lora = found("tone.gguf", kind="ggufAdapter", base_source="pvc://models/tiny.gguf", personal=True)
+    made = plan(seen(peft, lora))
+    assert {model.name: model.spec for model in made.wanted} == {
+        "voice": {
+            "backend": {"huggingFace": {"baseModel": "pvc://models/tiny", "peftSource": "pvc://models/voice"}},
+            "personal": True,
+            "storage": {"size": "9Gi"},
+        },
+        "tone": {
+            "backend": {"gguf": {"source": "pvc://models/tiny.gguf", "loraSource": "pvc://models/tone.gguf"}},
+            "personal": True,
+        },
+    }
+    assert all(ShimmyModelSpec.model_validate(model.spec) for model in made.wanted)
+
+
+def test_an_adapter_whose_base_changes_is_another_model() -> None:
+    backend = {"gguf": {"source": "pvc://models/old.gguf", "loraSource": "pvc://models/tone.gguf"}}
+    there = {
+        "metadata": {"name": "tone", "labels": {names.LABEL_DISCOVERED_BY: "shared"}},
+        "spec": {"backend": backend},
+    }
+    lora = found("tone.gguf", kind="ggufAdapter", base_source="pvc://models/new.gguf")
+    made = plan(seen(lora), there=(there,))
+    assert [(model.name, model.spec["backend"]["gguf"]["source"]) for model in made.wanted] == [
+        ("tone", "pvc://models/new.gguf")
+    ]
+    assert retired(made) == []
+
+
+def test_an_adapter_without_a_base_is_told() -> None:
+    made = plan(seen(found("voice", kind="peft", base="acme/tiny")))
+    assert reasons(made) == [("/models/voice", "BaseNotFound")]
+    assert "'acme/tiny'" in made.skips["shared"][0].message
+
+
+def test_what_would_have_to_be_converted_is_left_where_its_source_says_so() -> None:
+    folder = seen(found("tiny", kind="huggingFace"), found("a.gguf"))
+    assert len(plan(folder).wanted) == 2
+    source = folder.source.model_copy(update={"convert": False})
+    made = plan(Seen(source, folder.report))
+    assert wanted(made) == {"a": "a.gguf"}
+    assert reasons(made) == [("/models/tiny", "NotConverted")]
 
 
 _PATHS = st.lists(st.sampled_from([f"{folder}/{name}.gguf" for folder in "ab" for name in "xyz"]), unique=True)

@@ -104,7 +104,9 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "discovery-schedule": lambda: discovery.render_schedule("acme", NS, TENANT, DISCOVERY, SHARED, CONTEXT),
     "discovery-schedule-hourly": lambda: discovery.render_schedule("acme", NS, TENANT, HOURLY, WHOLE, CONTEXT),
     "discovered-model": lambda: render_discovered(
-        "acme", NS, WantedModel("toy", "shared", {"gguf": {"source": "pvc://models/llm/toy.gguf"}}, personal=True)
+        "acme",
+        NS,
+        WantedModel("toy", "shared", {"backend": {"gguf": {"source": "pvc://models/llm/toy.gguf"}}, "personal": True}),
     ),
     "service": lambda: render_service("acme", NS, OWNER, "tiny"),
     "deployment": lambda: render_deployment("acme", NS, OWNER, SMALL, served(), CONTEXT),
