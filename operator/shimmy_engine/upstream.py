@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Coroutine
 from dataclasses import dataclass
 from typing import Any
 
@@ -90,13 +90,14 @@ class Upstream:
             EngineFailedError: it does not answer.
         """
         try:
-            _check((await self._client.post("/cancel", timeout=5.0)).status_code, httpx.codes.NO_CONTENT)
+            response = await _finish(self._client.post("/cancel", timeout=5.0))
+            _check(response.status_code, httpx.codes.NO_CONTENT)
         except httpx.HTTPError as error:
             raise EngineFailedError(f"no answer from the engine: {type(error).__name__}") from error
 
     async def _json(self, path: str, body: dict[str, Any]) -> dict[str, Any]:
         try:
-            response = await self._client.post(path, json=body)
+            response = await _finish(self._client.post(path, json=body))
         except httpx.HTTPError as error:
             raise EngineFailedError(f"no answer from the engine: {type(error).__name__}") from error
         _check(response.status_code)
@@ -143,6 +144,17 @@ class Upstream:
         async for data in self._data(path, body):
             yield Piece(data)
         yield Ending()
+
+
+async def _finish(request: Coroutine[None, None, httpx.Response]) -> httpx.Response:
+    """Await a request that goes on where its caller is cancelled.
+
+    httpcore 1.0 does not give back the connection of a cancelled request (encode/httpcore#1093), and has a hundred.
+    """
+    (outcome,) = await asyncio.shield(asyncio.gather(request, return_exceptions=True))
+    if isinstance(outcome, BaseException):
+        raise outcome
+    return outcome
 
 
 async def _whole(answer: dict[str, Any]) -> AsyncIterator[Piece | Ending]:

@@ -16,11 +16,12 @@ LOAD = load.Size(requests=120, clients=20, queue=20)
 
 
 def settled(result: load.Result, size: load.Size) -> None:
-    """Every wish was asked until it was answered or left, and no slot stayed taken."""
+    """Every wish was asked until it was answered or left, and no slot and no connection stayed taken."""
     assert result.faults == []
     ends = [seen.wish.name for seen in result.seen if seen.code not in REFUSALS and seen.wish.name.startswith("wish-")]
     assert len(ends) == len(set(ends)) == size.requests
     assert len(whole(result.seen)) > size.requests / 2
+    assert result.at_rest_after.shimmy_files <= result.at_rest_before.shimmy_files + 2
     assert result.at_rest_after.state_files == result.at_rest_before.state_files
 
 
