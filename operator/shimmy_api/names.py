@@ -81,12 +81,14 @@ _MAX_CRON_JOB: Final = 52
 def bounded(*parts: str, limit: int = MAX_LABEL) -> str:
     """Join name parts with "-" into a DNS label of at most `limit` characters.
 
-    A longer result keeps its head and ends in a digest of the whole, so that two long inputs do not collide.
+    A longer result keeps its head and ends in a digest of the whole, so that two long inputs do not collide; so does
+    one with dots, which a subdomain may have and a label may not.
     """
-    name = "-".join(parts)
-    if len(name) <= limit:
+    whole = "-".join(parts)
+    name = whole.replace(".", "-")
+    if name == whole and len(name) <= limit:
         return name
-    digest = hashlib.sha256(name.encode()).hexdigest()[:_DIGEST_LENGTH]
+    digest = hashlib.sha256(whole.encode()).hexdigest()[:_DIGEST_LENGTH]
     return f"{name[: limit - _DIGEST_LENGTH - 1].rstrip('-')}-{digest}"
 
 
@@ -107,7 +109,8 @@ def mirrored_keys_secret(tenant: str) -> str:
 
 def serving(instance: str, model: str) -> str:
     """Deployment and headless Service of one model of one instance."""
-    return bounded(instance, model, limit=52)  # leaves room for the pod-template and pod suffixes
+    first = ("shimmy", instance) if instance[0].isdigit() else (instance,)  # a Service's name starts with a letter
+    return bounded(*first, model, limit=52)  # leaves room for the pod-template and pod suffixes
 
 
 def model_volume(model: str) -> str:

@@ -4,6 +4,7 @@ from typing import Any, Final
 
 from devkit.cluster import Cluster
 from devkit.waiting import until
+from shimmy_api import names
 
 Manifest = dict[str, Any]
 GROUP: Final = "/apis/shimmy.dev/v1alpha1"
@@ -87,7 +88,7 @@ def finish_check(cluster: Cluster, namespace: str, name: str, message: str, *, c
     jobs = f"/apis/batch/v1/namespaces/{namespace}/jobs"
 
     def job_of_model() -> Manifest | None:
-        label = f"labelSelector=shimmy.dev%2Fmodel%3D{name}"
+        label = f"labelSelector=shimmy.dev%2Fmodel%3D{names.bounded(name)}"
         items: list[Manifest] = cluster.client.json(f"{jobs}?{label}")["items"]
         return next((item for item in items if "deletionTimestamp" not in item["metadata"]), None)
 
