@@ -1,32 +1,19 @@
-"""Counts tokens with the vocabulary inside a GGUF file, as llama.cpp splits text.
+"""Counts tokens with the vocabulary inside a GGUF file, as llama.cpp splits text."""
 
-Byte-level BPE vocabularies (`tokenizer.ggml.model` = "gpt2") whose pre-tokeniser is in the table below. The regular
-expressions are llama.cpp's (`llm_tokenizer_bpe` in src/llama-vocab.cpp), which apply one after the other.
-"""
-
-from typing import Any, Final
-
-from tokenizers import AddedToken, Regex, Tokenizer, models, pre_tokenizers
+from collections.abc import Callable
+from typing import Any, Final, Protocol
 
 from shimmy_engine.gguf_header import GgufError
+from shimmy_engine.vocabulary_bpe import BpeVocabulary
+from shimmy_engine.vocabulary_spm import SpmVocabulary
 
-_GPT2: Final = r"'s|'t|'re|'ve|'m|'ll|'d| ?\p{L}+| ?\p{N}+| ?[^\s\p{L}\p{N}]+|\s+(?!\S)"
-_CASED: Final = r"(?:'[sS]|'[tT]|'[rR][eE]|'[vV][eE]|'[mM]|'[lL][lL]|'[dD])|[^\r\n\p{L}\p{N}]?\p{L}+|"
-_TAIL: Final = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
-_SPLITS: Final[dict[str, tuple[str, ...]]] = {
-    "gpt-2": (_GPT2,),
-    "phi-2": (_GPT2,),
-    "smollm": (r"\p{N}", _GPT2),
-    "starcoder": (r"\p{N}", _GPT2),
-    "llama-bpe": (_CASED + r"\p{N}{1,3}" + _TAIL,),
-    "falcon3": (_CASED + r"\p{N}{1,3}" + _TAIL,),
-    "qwen2": (_CASED + r"\p{N}" + _TAIL,),
-    "deepseek-r1-qwen": (_CASED + r"\p{N}" + _TAIL,),
-}
-_LLAMA3: Final = frozenset({"llama-bpe", "falcon3"})
-"""Pre-tokenisers whose texts start with BOS by default and whose known words are not merged piece by piece."""
-_SPECIAL: Final = frozenset({2, 3, 4})
-"""Token types (unknown, control, user-defined) that are found in the text before it is split."""
+
+class _Vocabulary(Protocol):
+    def count(self, prompt: str) -> int: ...
+
+
+_KINDS: Final[dict[str, Callable[[dict[str, Any]], _Vocabulary]]] = {"gpt2": BpeVocabulary, "llama": SpmVocabulary}
+"""By `tokenizer.ggml.model`."""
 
 
 class PromptTokenizer:
@@ -38,23 +25,12 @@ class PromptTokenizer:
         Raises:
             GgufError: Unsupported, where the counts could not be exact.
         """
-        kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "")
-        if kind != "gpt2" or pre not in _SPLITS:
-            message = f"tokens of the vocabulary {kind!r} with pre-tokeniser {pre!r} cannot be counted here"
-            raise GgufError("Unsupported", f"{message}; known are gpt2 with {', '.join(sorted(_SPLITS))}")
-        tokens: list[str] = metadata["tokenizer.ggml.tokens"]
-        merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
-        vocabulary = {token: index for index, token in enumerate(tokens)}
-        model = models.BPE(vocab=vocabulary, merges=merges, ignore_merges=pre in _LLAMA3)
-        splits = [pre_tokenizers.Split(Regex(pattern), "isolated") for pattern in _SPLITS[pre]]
-        to_bytes = pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False)
-        self._tokenizer = Tokenizer(model)
-        self._tokenizer.pre_tokenizer = pre_tokenizers.Sequence([*splits, to_bytes])
-        types = metadata.get("tokenizer.ggml.token_type", [])
-        special = [t for t, its in zip(tokens, types, strict=False) if its in _SPECIAL]
-        self._tokenizer.add_special_tokens([AddedToken(t, special=True, normalized=False) for t in special])
-        self._bos = int(bool(metadata.get("tokenizer.ggml.add_bos_token", pre in _LLAMA3)))
+        kind = metadata.get("tokenizer.ggml.model")
+        if kind not in _KINDS:
+            message = f"tokens of the vocabulary {kind!r} cannot be counted here; known are {', '.join(_KINDS)}"
+            raise GgufError("Unsupported", message)
+        self._vocabulary = _KINDS[kind](metadata)
 
     def count(self, prompt: str) -> int:
-        """Tokens that the model is fed for `prompt`, with the one that starts every text where there is one."""
-        return len(self._tokenizer.encode(prompt, add_special_tokens=False).ids) + self._bos
+        """Tokens that the model is fed for `prompt`, with those that start and end every text where there are any."""
+        return self._vocabulary.count(prompt)

@@ -68,7 +68,7 @@ def test_a_missing_file_is_told(tmp_path: Path) -> None:
         ({"token_embd.weight": "F16"}, {}, "airframe", "token_embd.weight is F16"),
         ({"output.weight": "Q8_0", "token_embd.weight": "F16"}, {}, "airframe", ""),
         ({}, {"general.architecture": "gemma3"}, "airframe", "'gemma3' is not known"),
-        ({}, {"tokenizer.ggml.model": "llama"}, "llama", "cannot be counted"),
+        ({}, {"tokenizer.ggml.model": "bert"}, "llama", "cannot be counted"),
         ({"blk.0.attn_q.weight": "Q4_1"}, {}, "llama", ""),
     ],
 )
