@@ -25,6 +25,8 @@ Quantity = Annotated[str, Field(min_length=1, max_length=32, pattern=r"^[0-9]+(\
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 ResourceName = Annotated[str, Field(min_length=3, max_length=253, pattern=r"^[a-z0-9.-]+/[A-Za-z0-9._-]+$")]
 """Name of an extended resource, such as nvidia.com/gpu."""
+GroupId = Annotated[int, Field(ge=1, le=2_147_483_647)]
+"""Numeric id of a group other than root's."""
 ModelAlias = Annotated[str, Field(min_length=1, max_length=128, pattern=r"^[A-Za-z0-9][A-Za-z0-9._:/-]*$")]
 """What clients may send as `model`, such as gpt-4o-mini or meta-llama/Llama-3.2-1B."""
 

@@ -7,10 +7,11 @@ from pydantic import Field
 
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
-from shimmy_api.fields import DnsSubdomain, Quantity, ResourceName, list_map, list_set
+from shimmy_api.fields import DnsSubdomain, GroupId, Quantity, ResourceName, list_map, list_set
 
 Flavor = Literal["llama", "airframe"]
 """Line of Shimmy: llama is 1.8 on llama.cpp (CPU, CUDA), airframe is 2.x on Vulkan."""
+Placement = Literal["Dedicated", "Shared"]
 
 
 class EngineResources(ApiModel):
@@ -40,6 +41,8 @@ class Gpu(ApiModel):
     """GPUs per pod."""
     resource_name: ResourceName = "nvidia.com/gpu"
     """Extended resource that the node's device plugin advertises."""
+    supplemental_groups: Annotated[tuple[GroupId, ...], Field(max_length=16, json_schema_extra=list_set())] = ()
+    """Groups of the pods' processes beside their own: those that may use the nodes' /dev/dri, such as `render`."""
 
 
 class Toleration(ApiModel):
@@ -83,9 +86,12 @@ class ShimmyInstanceSpec(ApiModel):
     """A pool of engine pods."""
 
     models: Annotated[tuple[DnsSubdomain, ...], Field(min_length=1, max_length=64, json_schema_extra=list_set())]
-    """Names of ShimmyModels of this namespace; each gets pods of its own."""
+    """Names of ShimmyModels of this namespace."""
+    placement: Placement = "Dedicated"
+    """Dedicated: each model has pods of its own. Shared: each pod serves one of the models at a time, and changes to
+    another one when a request asks for it."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods per model."""
+    """Pods per model; with placement Shared, pods of all models together."""
     engine: Engine = Engine()
     """The server that runs the models."""
     gpu: Gpu | None = None
@@ -132,9 +138,9 @@ class ShimmyInstanceStatus(ApiModel):
     endpoint: str | None = None
     """Base URL of the OpenAI API inside the cluster."""
     replicas: Annotated[int, Field(ge=0)] = 0
-    """Pods per model that the Deployments are told to run: the least of any model."""
+    """Pods that each Deployment is told to run: the least of any model."""
     ready_replicas: Annotated[int, Field(ge=0)] = 0
-    """Ready pods of all models."""
+    """Ready pods, those of all models together."""
     selector: str | None = None
     """Label selector of all pods of the instance, for the scale subresource."""
     models: Annotated[tuple[ServedModel, ...], Field(json_schema_extra=list_map("name"))] = ()

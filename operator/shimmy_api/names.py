@@ -27,6 +27,8 @@ LABEL_TENANT: Final = f"{GROUP}/tenant"
 """On a tenant's Namespace and on everything made for it; a Namespace belongs to the tenant that it names."""
 LABEL_MODEL: Final = f"{GROUP}/model"
 LABEL_INSTANCE_OF: Final = f"{GROUP}/instance"
+LABEL_PLACEMENT: Final = f"{GROUP}/placement"
+"""On the pods that all models of an instance share, value "shared"."""
 LABEL_KEYS: Final = f"{GROUP}/keys"
 """On the Secrets in the router's namespace that mirror a tenant's keys; the value is the tenant's name."""
 LABEL_ROUTER: Final = f"{GROUP}/router"
@@ -49,6 +51,10 @@ ANNOTATION_RENDERED: Final = f"{GROUP}/rendered"
 """On every child object: digest of what the operator rendered for it."""
 ANNOTATION_MODEL_SHA256: Final = f"{GROUP}/model-sha256"
 """On engine pods: digest of the file that they serve, so that another file means other pods."""
+ANNOTATION_CATALOGUE: Final = f"{GROUP}/catalogue"
+"""On engine pods that several models share: those models, as shimmy_engine/catalogue.py reads them."""
+ANNOTATION_CATALOGUE_SHA256: Final = f"{GROUP}/catalogue-sha256"
+"""On the same pods: digest of the models' files, so that other content means other pods."""
 
 ANNOTATION_LORA_SHA256: Final = f"{GROUP}/lora-sha256"
 """On engine pods: digest of the adapter that they add to the model."""
@@ -56,6 +62,9 @@ ANNOTATION_LORA_SHA256: Final = f"{GROUP}/lora-sha256"
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
 ENGINE_PORT_NAME: Final = "http"
+ENGINE_ADMIN_PORT: Final = 8081
+"""HTTP port of a runner that can change its model: which one it serves, and the order to change it."""
+ENGINE_ADMIN_PORT_NAME: Final = "admin"
 
 SECRET_TYPE_KEY: Final = f"{GROUP}/api-key"
 """Type of a Secret that holds one API key under data.key."""
@@ -113,6 +122,14 @@ def serving(instance: str, model: str) -> str:
     return bounded(*first, model, limit=52)  # leaves room for the pod-template and pod suffixes
 
 
+def slots(instance: str) -> str:
+    """Deployment of the pods that all models of an instance share.
+
+    Two hyphens: no model's name begins with one, so that no `serving` has this name.
+    """
+    return bounded(instance, "", "slots", limit=52)
+
+
 def model_volume(model: str) -> str:
     """PersistentVolumeClaim that holds a fetched model's file."""
     return bounded("shimmy-model", model)
@@ -140,4 +157,14 @@ def selector_labels(instance: str, model: str) -> dict[str, str]:
         LABEL_COMPONENT: ENGINE,
         LABEL_INSTANCE_OF: bounded(instance),
         LABEL_MODEL: bounded(model),
+    }
+
+
+def slot_labels(instance: str) -> dict[str, str]:
+    """Labels that select the pods that all models of an instance share, and no pods of one model."""
+    return {
+        LABEL_PART_OF: PART_OF,
+        LABEL_COMPONENT: ENGINE,
+        LABEL_INSTANCE_OF: bounded(instance),
+        LABEL_PLACEMENT: "shared",
     }

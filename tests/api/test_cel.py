@@ -94,6 +94,9 @@ UNKNOWN: Final = {
     "a source that is no claim": objects.tenant(
         "strict", discovery={"sources": [{"name": "a", "source": "https://example.org/models"}]}
     ),
+    "a placement that does not exist": objects.instance("default", "strict", "tiny", placement="shared"),
+    "the group of root": objects.instance("default", "strict", "tiny", gpu={"supplementalGroups": [0]}),
+    "shared pods without models": objects.instance("default", "strict", placement="Shared"),
     "an instance without models": objects.instance("default", "strict"),
 }
 

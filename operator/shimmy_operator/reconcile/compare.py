@@ -16,6 +16,7 @@ _KEYS: Final = {
     ("spec", "volumes"): "name",
     ("containers", "volumeMounts"): "mountPath",
     ("containers", "ports"): "containerPort",
+    ("containers", "env"): "name",
     ("metadata", "ownerReferences"): "uid",
     ("spec", "ports"): "port",
 }

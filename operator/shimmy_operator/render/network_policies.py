@@ -55,7 +55,12 @@ def _engines(context: Context) -> dict[str, Any]:
     return {
         "podSelector": _component(names.ENGINE),
         "policyTypes": ["Ingress"],
-        "ingress": [{"from": [router], "ports": [{"protocol": "TCP", "port": names.ENGINE_PORT}]}],
+        "ingress": [
+            {
+                "from": [router],
+                "ports": [{"protocol": "TCP", "port": port} for port in (names.ENGINE_PORT, names.ENGINE_ADMIN_PORT)],
+            }
+        ],
     }
 
 

@@ -4,8 +4,11 @@ from shimmy_api import names
 from shimmy_operator.render.metadata import Manifest, Owner, labels, metadata
 
 
-def render_service(tenant: str, namespace: str, owner: Owner, model: str) -> Manifest:
-    """A Service without an address of its own: the router reads its EndpointSlices and talks to pods."""
+def render_service(tenant: str, namespace: str, owner: Owner, model: str, selector: dict[str, str]) -> Manifest:
+    """A Service without an address of its own: the router reads its EndpointSlices and talks to pods.
+
+    Its EndpointSlices carry its labels, the model's among them, whichever pods it selects.
+    """
     found = labels(tenant, component=names.ENGINE, instance=owner.name, model=model)
     return {
         "apiVersion": "v1",
@@ -13,7 +16,7 @@ def render_service(tenant: str, namespace: str, owner: Owner, model: str) -> Man
         "metadata": metadata(names.serving(owner.name, model), namespace, found, owner),
         "spec": {
             "clusterIP": "None",
-            "selector": names.selector_labels(owner.name, model),
+            "selector": selector,
             "ports": [
                 {
                     "name": names.ENGINE_PORT_NAME,

@@ -1,6 +1,7 @@
 """Status of a ShimmyInstance."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any, Final
 
 from shimmy_api import names
@@ -24,23 +25,69 @@ _REASONS: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Counts:
+    """Pods of an instance."""
+
+    wanted: int
+    """Pods that each Deployment is told to run."""
+    ready: int
+    """Ready pods of all Deployments together."""
+
+
+def wanted(deployment: Manifest | None) -> int:
+    """Pods that a Deployment is told to run."""
+    return 0 if deployment is None else int(deployment["spec"].get("replicas", 1))
+
+
+def ready(deployment: Manifest | None) -> int:
+    """Ready pods of a Deployment, none beyond those that are wanted."""
+    return 0 if deployment is None else min(_count(deployment, "readyReplicas"), wanted(deployment))
+
+
+def settled(deployment: Manifest) -> bool:
+    """Whether all pods are of the newest template, as many as wanted, and ready.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#complete-deployment
+    """
+    observed = _count(deployment, "observedGeneration") >= int(deployment["metadata"]["generation"])
+    newest, all_of_them = _count(deployment, "updatedReplicas"), _count(deployment, "replicas")
+    return observed and newest == all_of_them == wanted(deployment) == _count(deployment, "readyReplicas")
+
+
+def _count(deployment: Manifest, field: str) -> int:
+    return int(deployment.get("status", {}).get(field) or 0)
+
+
 def served_model(name: str, waits_for: str, deployment: Manifest | None, pods: Sequence[Manifest]) -> ServedModel:
     """State of one model. `waits_for` says what its file lacks, empty if nothing."""
     if deployment is None:
         return ServedModel(name=name, state=ModelState.WAITING, message=waits_for)
-    wanted = int(deployment["spec"].get("replicas", 1))
-    ready = min(int(deployment.get("status", {}).get("readyReplicas") or 0), wanted)
-    problem = find_problem(pod for pod in pods if "deletionTimestamp" not in pod["metadata"])
+    problem = find_problem(pods)
     message = f"{problem.reason}: {problem.message}" if problem else waits_for
-    if wanted == 0:
+    want, have = wanted(deployment), ready(deployment)
+    if want == 0:
         state = ModelState.AT_ZERO
-    elif ready >= wanted:
+    elif have >= want:
         state = ModelState.READY
-    elif ready > 0:
+    elif have > 0:
         state = ModelState.DEGRADED
     else:
         state = ModelState.FAILED if problem else ModelState.LOADING
-    return ServedModel(name=name, state=state, replicas=wanted, ready_replicas=ready, message=message)
+    return ServedModel(name=name, state=state, replicas=want, ready_replicas=have, message=message)
+
+
+def moving_model(
+    name: str, waits_for: str, new: Manifest | None, pods: Sequence[Manifest], old: Manifest | None
+) -> ServedModel:
+    """State of a model whose new pods do not have its requests yet; `old` are those that have them, if any do."""
+    problem = find_problem(pods)
+    why = f"{problem.reason}: {problem.message}" if problem else waits_for
+    have = ready(old)
+    waits = ModelState.FAILED if problem else ModelState.LOADING
+    state = ModelState.DEGRADED if have else waits
+    message = ": ".join(filter(None, ("waits for pods of the new placement" if old else "waits for pods", why)))
+    return ServedModel(name=name, state=state, replicas=wanted(new), ready_replicas=have, message=message)
 
 
 def instance_verdict(models: Sequence[ServedModel]) -> Verdict:
@@ -60,6 +107,7 @@ def instance_verdict(models: Sequence[ServedModel]) -> Verdict:
 def instance_status(
     instance: str,
     models: Sequence[ServedModel],
+    counts: Counts,
     endpoint: str,
     previous: ShimmyInstanceStatus,
     generation: int,
@@ -68,8 +116,8 @@ def instance_status(
     """The whole status."""
     return refused_status(instance, instance_verdict(models), endpoint, previous, generation, now).model_copy(
         update={
-            "replicas": min(model.replicas for model in models),
-            "ready_replicas": sum(model.ready_replicas for model in models),
+            "replicas": counts.wanted,
+            "ready_replicas": counts.ready,
             "models": tuple(sorted(models, key=lambda model: model.name)),
         }
     )

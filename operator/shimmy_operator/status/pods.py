@@ -1,5 +1,6 @@
 """What is the matter with pods, in the words of the scheduler, the kubelet and the runtime."""
 
+import json
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -52,6 +53,9 @@ def _container_problem(pod: Manifest) -> PodProblem | None:
             return PodProblem(
                 _OUT_OF_MEMORY, "the pod used more memory than its limit; raise spec.engine.resources.memory"
             )
+        # What the engine left word of counts while the next one is starting, too.
+        if told := _told(ended):
+            return told
         if waiting.get("reason") in _WAITING:
             return PodProblem(str(waiting["reason"]), _why(waiting, ended))
     return None
@@ -61,8 +65,21 @@ def _ended(state: Manifest) -> Manifest:
     return dict(state.get("terminated") or {})
 
 
+def _told(ended: Manifest) -> PodProblem | None:
+    """The reason that a container left as the last line of its termination message: `{"reason", "message"}`."""
+    try:
+        found = json.loads(_last_words(ended)[-1])
+        return PodProblem(str(found["reason"]), str(found["message"]))
+    except (IndexError, KeyError, TypeError, ValueError):
+        return None
+
+
+def _last_words(ended: Manifest) -> list[str]:
+    return str(ended.get("message") or "").strip().splitlines()
+
+
 def _why(waiting: Manifest, ended: Manifest) -> str:
-    last = str(ended.get("message") or "").strip().splitlines()
+    last = _last_words(ended)
     parts = [str(waiting.get("message", ""))]
     if ended:
         parts.append(f"last exit code {ended.get('exitCode')}")

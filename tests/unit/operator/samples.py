@@ -89,7 +89,7 @@ GPU: Final = ShimmyInstanceSpec.model_validate(
         "models": ["tiny"],
         "replicas": 3,
         "engine": {"flavor": "airframe", "resources": {"cpu": "4", "memory": "8Gi"}},
-        "gpu": {"count": 2},
+        "gpu": {"count": 2, "supplementalGroups": [993, 44]},
         "scheduling": {
             "nodeSelector": {"gpu": "a100"},
             "tolerations": [{"key": "nvidia.com/gpu", "operator": "Exists", "effect": "NoSchedule"}],
@@ -100,14 +100,21 @@ GPU: Final = ShimmyInstanceSpec.model_validate(
     }
 )
 
+SHARED: Final = ShimmyInstanceSpec.model_validate(
+    {"models": ["tiny", "big", "other"], "placement": "Shared", "replicas": 2, "routing": {"timeoutSeconds": 90}}
+)
+CUDA: Final = ShimmyInstanceSpec.model_validate({"models": ["tiny"], "gpu": {}})
 
-def artifact(spec: ShimmyModelSpec, claim: str = "models", path: str = "llm/tiny.gguf") -> Artifact:
+
+def artifact(
+    spec: ShimmyModelSpec, claim: str = "models", path: str = "llm/tiny.gguf", size: int = 92_000_000
+) -> Artifact:
     return Artifact(
         spec_digest=spec_digest(spec),
         claim_name=claim,
         path=path,
         sha256="a" * 64,
-        size_bytes=92_000_000,
+        size_bytes=size,
         architecture="llama",
         quantization="Q4_1",
         context_length=2048,
@@ -122,3 +129,11 @@ def served(spec: ShimmyModelSpec = VOLUME_MODEL) -> ServedModel:
 def served_with_adapter(claim: str = "adapters") -> ServedModel:
     lora = LoraArtifact(claim_name=claim, path="acme.gguf", sha256="c" * 64, rank=8)
     return ServedModel("tiny", LORA_MODEL, artifact(LORA_MODEL).model_copy(update={"lora": lora}))
+
+
+POOL: Final = (
+    served_with_adapter(),
+    ServedModel("big", HTTP_MODEL, artifact(HTTP_MODEL, "shimmy-model-big", "big.gguf", 9_000_000_000)),
+    ServedModel("other", VOLUME_MODEL, artifact(VOLUME_MODEL, path="llm/other.gguf")),
+)
+"""Three models and an adapter on three claims."""

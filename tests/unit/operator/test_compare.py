@@ -19,6 +19,7 @@ DEPLOYMENT = render_deployment("acme", "shimmy-acme", OWNER, GPU, served(), CONT
         ({"spec": {"hard": {}}}, {"spec": {}}),
         ({"limits": {"memory": "1024Mi", "cpu": "1000m"}}, {"limits": {"memory": "1Gi", "cpu": "1"}}),
         ({"spec": {"ports": [{"port": 1}]}}, {"spec": {"ports": [{"port": 2}, {"port": 1, "protocol": "TCP"}]}}),
+        ({"containers": {"env": [{"name": "A"}]}}, {"containers": {"env": [{"name": "injected"}, {"name": "A"}]}}),
     ],
 )
 def test_defaults_and_other_peoples_fields_make_no_difference(rendered: Any, live: Any) -> None:
@@ -35,6 +36,7 @@ def test_defaults_and_other_peoples_fields_make_no_difference(rendered: Any, liv
         ({"limits": {"memory": "1Gi"}}, {"limits": {"memory": "1G"}}),
         ({"spec": {"ports": [{"port": 1}]}}, {"spec": {"ports": [{"port": 2}]}}),
         ({"automountServiceAccountToken": False}, {}),
+        ({"containers": [{"env": [{"name": "A", "value": "1"}]}]}, {"containers": [{"env": [{"name": "A"}]}]}),
         ({"args": ["a", "b"]}, {"args": ["b", "a"]}),
     ],
 )

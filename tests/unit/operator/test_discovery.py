@@ -6,7 +6,7 @@ from datetime import timedelta
 from typing import Any, Final
 
 import pytest
-from tests.unit.operator.test_reconcile import NS, TENANT, Bench
+from tests.unit.operator.bench import NS, TENANT, Bench
 
 from shimmy_api import names
 from shimmy_api.discovery import Discovered, DiscoveryReport, skipped

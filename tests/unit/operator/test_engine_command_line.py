@@ -14,7 +14,9 @@ from tests.unit.operator.samples import (
     LORA_MODEL,
     NETWORK,
     OWNER,
+    POOL,
     S3_MODEL,
+    SHARED,
     SMALL,
     VOLUME_MODEL,
     served,
@@ -26,6 +28,7 @@ from shimmy_engine.__main__ import app
 from shimmy_operator.render.deployment import render_deployment
 from shimmy_operator.render.job import render_job
 from shimmy_operator.render.metadata import Owner
+from shimmy_operator.render.slots import render_slots
 
 MODEL = Owner("ShimmyModel", "tiny", "uid-2")
 RENDERED: dict[str, Any] = {
@@ -38,6 +41,7 @@ RENDERED: dict[str, Any] = {
     "convert from a hub": render_job(
         "acme", "shimmy-acme", MODEL, HUB_MODEL, replace(CONTEXT, fetch_network=replace(NETWORK, offline=True))
     ),
+    "serve several": render_slots("acme", "shimmy-acme", OWNER, SHARED, POOL, CONTEXT),
     "check": render_job("acme", "shimmy-acme", MODEL, VOLUME_MODEL, CONTEXT),
     "fetch": render_job("acme", "shimmy-acme", MODEL, HTTP_MODEL, CONTEXT),
     "fetch with all flags": render_job(

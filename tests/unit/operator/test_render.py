@@ -14,6 +14,7 @@ import yaml
 from tests.unit.operator.samples import (
     CANDLE_MODEL,
     CONTEXT,
+    CUDA,
     FETCHED_LORA_MODEL,
     FOLDER_MODEL,
     GPU,
@@ -22,7 +23,9 @@ from tests.unit.operator.samples import (
     LORA_MODEL,
     NETWORK,
     OWNER,
+    POOL,
     S3_MODEL,
+    SHARED,
     SMALL,
     VOLUME_MODEL,
     served,
@@ -30,9 +33,11 @@ from tests.unit.operator.samples import (
 )
 
 from shimmy_api import names
+from shimmy_api.fields import DNS_SUBDOMAIN
 from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.sources import VolumeSource, parse_source
 from shimmy_api.tenant import Discovery, FetchPolicy, Quota
+from shimmy_engine.catalogue import read_catalogue
 from shimmy_operator.render import discovery
 from shimmy_operator.render.context import FetchNetwork
 from shimmy_operator.render.deployment import render_deployment
@@ -47,6 +52,7 @@ from shimmy_operator.render.quota import render_quota
 from shimmy_operator.render.secrets import render_engine_token_secret, render_key_secret, render_mirror
 from shimmy_operator.render.service import render_service
 from shimmy_operator.render.service_account import render_service_account
+from shimmy_operator.render.slots import render_slots
 from shimmy_operator.render.volume import render_volume
 
 GOLDENS: Final = Path(__file__).with_name("goldens")
@@ -64,7 +70,7 @@ DISCOVERY: Final = Discovery.model_validate(
     }
 )
 HOURLY: Final = DISCOVERY.model_copy(update={"schedule": None})
-SHARED, WHOLE = DISCOVERY.sources
+WITH_PERSONAL, WHOLE = DISCOVERY.sources
 
 OFFLINE: Final = replace(CONTEXT, fetch_network=FetchNetwork(offline=True))
 
@@ -100,17 +106,20 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
         "acme", NS, replace(CONTEXT, api_server_ports=(443, 6443)), wanted=True
     ),
     "discovery-policy-unwanted": lambda: discovery.render_policy("acme", NS, CONTEXT, wanted=False),
-    "discovery-job": lambda: discovery.render_job("acme", NS, TENANT, SHARED, CONTEXT),
-    "discovery-schedule": lambda: discovery.render_schedule("acme", NS, TENANT, DISCOVERY, SHARED, CONTEXT),
+    "discovery-job": lambda: discovery.render_job("acme", NS, TENANT, WITH_PERSONAL, CONTEXT),
+    "discovery-schedule": lambda: discovery.render_schedule("acme", NS, TENANT, DISCOVERY, WITH_PERSONAL, CONTEXT),
     "discovery-schedule-hourly": lambda: discovery.render_schedule("acme", NS, TENANT, HOURLY, WHOLE, CONTEXT),
     "discovered-model": lambda: render_discovered(
         "acme",
         NS,
         WantedModel("toy", "shared", {"backend": {"gguf": {"source": "pvc://models/llm/toy.gguf"}}, "personal": True}),
     ),
-    "service": lambda: render_service("acme", NS, OWNER, "tiny"),
+    "service": lambda: render_service("acme", NS, OWNER, "tiny", names.selector_labels("chat", "tiny")),
+    "service-of-slots": lambda: render_service("acme", NS, OWNER, "tiny", names.slot_labels("chat")),
     "deployment": lambda: render_deployment("acme", NS, OWNER, SMALL, served(), CONTEXT),
     "deployment-gpu": lambda: render_deployment("acme", NS, OWNER, GPU, served(HTTP_MODEL), CONTEXT),
+    "deployment-cuda": lambda: render_deployment("acme", NS, OWNER, CUDA, served(), CONTEXT),
+    "slots": lambda: render_slots("acme", NS, OWNER, SHARED, POOL, CONTEXT),
 }
 
 
@@ -210,11 +219,13 @@ def test_what_guards_or_holds_data_has_no_owner(case: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "case", ["deployment", "deployment-gpu", "job-check", "job-fetch", "job-fetch-network", "discovery-job"]
+    "case",
+    ["deployment", "deployment-gpu", "slots", "job-check", "job-fetch", "job-fetch-network", "discovery-job"],
 )
 def test_no_secret_is_in_a_pods_environment_or_arguments(case: str) -> None:
     container = CASES[case]()["spec"]["template"]["spec"]["containers"][0]
     public = {"HTTPS_PROXY", "NO_PROXY", "HF_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_REGION"}
+    public |= {"NVIDIA_DRIVER_CAPABILITIES"}
     assert {entry["name"] for entry in container.get("env", ())} <= public
     assert all("valueFrom" not in entry for entry in container.get("env", ()))
     assert "envFrom" not in container
@@ -233,6 +244,46 @@ def test_another_file_means_other_pods() -> None:
     one, other = (render_deployment("acme", NS, OWNER, SMALL, m, CONTEXT) for m in (model, changed))
     assert one["spec"]["template"] != other["spec"]["template"]
     assert one["spec"]["selector"] == other["spec"]["selector"]
+
+
+def test_the_runner_reads_the_catalogue_that_is_rendered(tmp_path: Path) -> None:
+    file = tmp_path / "models.json"
+    file.write_text(CASES["slots"]()["spec"]["template"]["metadata"]["annotations"][names.ANNOTATION_CATALOGUE])
+    models = read_catalogue(file)
+    mounts = {m["mountPath"] for m in CASES["slots"]()["spec"]["template"]["spec"]["containers"][0]["volumeMounts"]}
+    assert list(models) == ["tiny", "big", "other"]
+    assert models["big"].context == 4096
+    assert models["tiny"].lora_file == Path("/models/adapters/acme.gguf")
+    assert {str(Path(*model.file.parts[:3])) for model in models.values()} | {"/models/adapters"} <= mounts
+
+
+def test_slots_have_room_for_the_largest_model_alone() -> None:
+    memory = [
+        render_slots("acme", NS, OWNER, SHARED, models, CONTEXT)["spec"]["template"]["spec"]["containers"][0][
+            "resources"
+        ]
+        for models in (POOL, POOL[1:2])
+    ]
+    assert memory[0] == memory[1]
+
+
+def test_another_file_of_one_model_means_other_slots() -> None:
+    changed = replace(POOL[1], artifact=POOL[1].artifact.model_copy(update={"sha256": "c" * 64}))
+    one, other = (render_slots("acme", NS, OWNER, SHARED, pool, CONTEXT) for pool in (POOL, (changed, *POOL[::2])))
+    assert one["spec"]["template"]["metadata"] != other["spec"]["template"]["metadata"]
+    assert one["spec"]["selector"] == other["spec"]["selector"]
+
+
+def test_the_service_of_a_model_selects_the_pods_of_one_placement_alone() -> None:
+    pods = {case: CASES[case]()["spec"]["template"]["metadata"]["labels"].items() for case in ("deployment", "slots")}
+    selectors = {case: CASES[case]()["spec"]["selector"].items() for case in ("service", "service-of-slots")}
+    found = {(s, p) for s, selector in selectors.items() for p, labels in pods.items() if selector <= labels}
+    assert found == {("service", "deployment"), ("service-of-slots", "slots")}
+
+
+def test_no_model_can_have_pods_of_the_name_of_the_slots() -> None:
+    assert names.slots("chat") == "chat--slots"
+    assert re.fullmatch(DNS_SUBDOMAIN, "-slots") is None
 
 
 def test_the_stamp_changes_when_a_field_is_no_longer_rendered() -> None:

@@ -11,7 +11,14 @@ from shimmy_api.sources import VolumeSource
 from shimmy_operator.render.location import Location
 from shimmy_operator.status.check import Refusal, Running, read_result
 from shimmy_operator.status.conditions import Verdict, ready_condition
-from shimmy_operator.status.instance import instance_status, instance_verdict, served_model
+from shimmy_operator.status.instance import (
+    Counts,
+    instance_status,
+    instance_verdict,
+    moving_model,
+    served_model,
+    settled,
+)
 from shimmy_operator.status.model import at_work, refused, usable
 from shimmy_operator.status.pods import find_problem
 
@@ -49,6 +56,7 @@ def deployment(wanted: int, ready: int) -> dict[str, Any]:
     return {"spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
 
 
+NO_GPU = '{"reason":"NoGpu","message":"the engine took a software renderer although a GPU is required"}'
 BACK_OFF = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
 
 
@@ -59,6 +67,9 @@ BACK_OFF = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
         (container(waiting={"reason": "ImagePullBackOff", "message": "no such image"}), "ImagePullBackOff", "no such"),
         (container(waiting=BACK_OFF, last={"exitCode": 1, "message": "a\nbad file"}), "CrashLoopBackOff", "bad file"),
         (container(waiting=BACK_OFF, last={"exitCode": 137, "reason": "OOMKilled"}), "OOMKilled", "raise spec."),
+        (container(waiting=BACK_OFF, last={"exitCode": 1, "message": f"log\n{NO_GPU}"}), "NoGpu", "software renderer"),
+        (container(last={"exitCode": 143, "message": NO_GPU}), "NoGpu", "software renderer"),
+        (container(waiting=BACK_OFF, last={"exitCode": 1, "message": '{"a": 1}'}), "CrashLoopBackOff", '{"a": 1}'),
         (
             container(waiting={"reason": "CreateContainerConfigError", "message": "x"}),
             "CreateContainerConfigError",
@@ -82,7 +93,12 @@ def test_a_pod_whose_first_step_does_not_start_says_why_too() -> None:
 
 @pytest.mark.parametrize(
     "status",
-    [{}, container(), container(waiting={"reason": "ContainerCreating"}), container(ready=True, last={"exitCode": 1})],
+    [
+        {},
+        container(),
+        container(waiting={"reason": "ContainerCreating"}),
+        container(ready=True, last={"exitCode": 1, "message": NO_GPU}),
+    ],
 )
 def test_a_pod_that_is_on_its_way_has_no_problem(status: dict[str, Any]) -> None:
     assert find_problem([pod(**status)]) is None
@@ -192,6 +208,43 @@ def test_a_model_of_an_instance_has_the_state_of_its_pods(
     assert (model.state, model.message) == (state, message)
 
 
+NEW = deployment(1, 0)
+
+
+@pytest.mark.parametrize(
+    ("old", "pods", "state", "message"),
+    [
+        (deployment(1, 1), [], ModelState.DEGRADED, "waits for pods of the new placement"),
+        (
+            deployment(1, 1),
+            [pod(**unscheduled("no GPU"))],
+            ModelState.DEGRADED,
+            "waits for pods of the new placement: Unschedulable: no GPU",
+        ),
+        (deployment(1, 0), [], ModelState.LOADING, "waits for pods of the new placement"),
+        (None, [], ModelState.LOADING, "waits for pods"),
+        (None, [pod(**unscheduled("no GPU"))], ModelState.FAILED, "waits for pods: Unschedulable: no GPU"),
+    ],
+)
+def test_a_model_that_moves_has_the_state_of_the_pods_that_still_serve_it(
+    old: dict[str, Any] | None, pods: list[dict[str, Any]], state: ModelState, message: str
+) -> None:
+    model = moving_model("tiny", "", NEW, pods, old)
+    assert (model.state, model.message, model.replicas) == (state, message, 1)
+
+
+@pytest.mark.parametrize(
+    ("generation", "counts", "expected"),
+    [(2, (2, 2, 2), True), (1, (2, 2, 2), False), (2, (3, 2, 2), False), (2, (2, 1, 2), False), (2, (2, 2, 1), False)],
+)
+def test_a_deployment_is_settled_when_all_its_pods_are_of_the_newest_template_and_ready(
+    generation: int, counts: tuple[int, int, int], expected: bool
+) -> None:
+    found = dict(zip(("replicas", "updatedReplicas", "readyReplicas"), counts, strict=True))
+    spec = {"metadata": {"generation": 2}, "spec": {"replicas": 2}}
+    assert settled({**spec, "status": {"observedGeneration": generation, **found}}) is expected
+
+
 @pytest.mark.parametrize(
     ("states", "ready", "reason"),
     [
@@ -214,7 +267,9 @@ def test_an_instance_is_as_ready_as_the_model_that_is_worst_off(
 
 def test_the_scale_subresource_selects_the_pods_of_one_instance() -> None:
     models = [ServedModel(name="tiny", state=ModelState.READY, replicas=2, ready_replicas=2)]
-    status = instance_status("chat", models, "http://x", ShimmyInstanceStatus(), 3, "2026-01-01T00:00:00Z")
+    status = instance_status(
+        "chat", models, Counts(2, 2), "http://x", ShimmyInstanceStatus(), 3, "2026-01-01T00:00:00Z"
+    )
     assert status.selector == "app.kubernetes.io/component=engine,shimmy.dev/instance=chat"
     assert (status.replicas, status.ready_replicas, status.observed_generation) == (2, 2, 3)
 

@@ -1,8 +1,18 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
+from shimmy_api import names
 from shimmy_router.fleet import assign_aliases, compile_fleet
-from shimmy_router.records import Endpoint, InstanceRecord, KeysRecord, ModelRecord, Record, SliceRecord, TenantRecord
+from shimmy_router.records import (
+    Endpoint,
+    InstanceRecord,
+    KeysRecord,
+    ModelRecord,
+    Record,
+    SliceRecord,
+    TenantRecord,
+    parse_slice,
+)
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 KEY_A = "sk-shimmy-aaaaaaaa-0123456789abcdef0123456789abcdef"
@@ -51,3 +61,22 @@ def test_a_key_that_two_tenants_hold_identifies_neither() -> None:
 def test_a_namespace_that_two_tenants_claim_belongs_to_the_older_one() -> None:
     records = [TenantRecord("late", NEW, "shared"), TenantRecord("early", OLD, "shared")]
     assert [tenant.name for tenant in compile_fleet(records).tenants] == ["early"]
+
+
+def test_models_that_share_pods_are_each_routed_to_all_of_them() -> None:
+    pods = [{"addresses": [address], "conditions": {"ready": True}} for address in ("192.0.2.1", "192.0.2.2")]
+    slices = [
+        parse_slice(
+            {
+                "metadata": {"name": f"chat-{model}-x", "namespace": "shimmy-a", "labels": {names.LABEL_MODEL: model}},
+                "addressType": "IPv4",
+                "ports": [{"name": names.ENGINE_PORT_NAME, "port": names.ENGINE_PORT}],
+                "endpoints": pods,
+            }
+        )
+        for model in ("m", "n")
+    ]
+    others = [record for record in RECORDS if not isinstance(record, SliceRecord)]
+    tenant = compile_fleet([*others, *(found for found in slices if found)]).tenants[0]
+    expected = (Endpoint("192.0.2.1", 8080), Endpoint("192.0.2.2", 8080))
+    assert [model.endpoints for model in tenant.models] == [expected, expected]
