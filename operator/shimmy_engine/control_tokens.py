@@ -9,6 +9,7 @@ from dataclasses import replace
 from typing import Any, Final
 
 from shimmy_engine.requests import Generation
+from shimmy_engine.special_tokens import ALWAYS_SPECIAL
 
 _JOINER: Final = "\u2060"
 _CONTROL: Final = frozenset({2, 3})
@@ -30,7 +31,8 @@ class Neutraliser:
             token
             for token, kind in zip(tokens, types, strict=False)
             if len(token) > 1 and (kind in _CONTROL or (kind == _USER_DEFINED and _MARKUP.match(token)))
-        } | set(_TEMPLATES)
+        }
+        words |= ALWAYS_SPECIAL | set(_TEMPLATES)
         longest_first = sorted(words, key=lambda word: (-len(word), word))
         self._pattern = re.compile("|".join(map(re.escape, longest_first)))
 

@@ -12,7 +12,7 @@ from shimmy_engine.gguf_header import GgufError
 
 _TYPES: Final = frozenset({2, 3, 4})
 """Token types unknown, control and user-defined."""
-_ALWAYS: Final = frozenset(
+ALWAYS_SPECIAL: Final = frozenset(
     {"<|eot_id|>", "<|im_end|>", "<|end|>", "<|return|>", "<|call|>", "<end_of_turn>", "<|endoftext|>", "<|eom_id|>"}
     | {"<EOT>", "_<EOT>", "<|end_of_text|>", "<end_of_utterance>"}
     | {"<|channel|>", "<|message|>", "<|start|>", "<|constrain|>"}
@@ -21,7 +21,7 @@ _ALWAYS: Final = frozenset(
 _BAR: Final = "\uff5c"
 _MARK: Final = "\u2581"
 _UNLESS_NAMED: Final[dict[tuple[str, ...], tuple[str, ...]]] = {
-    ("eot",): (f"<{_BAR}end{_MARK}of{_MARK}sentence{_BAR}>", *sorted(_ALWAYS)),
+    ("eot",): (f"<{_BAR}end{_MARK}of{_MARK}sentence{_BAR}>", *sorted(ALWAYS_SPECIAL)),
     ("fim_pre", "prefix"): (
         *("<|fim_prefix|>", "<fim-prefix>", "<fim_prefix>", f"<{_BAR}fim{_MARK}begin{_BAR}>"),
         *("<PRE>", f"{_MARK}<PRE>", "<|code_prefix|>"),
@@ -83,7 +83,7 @@ class SpecialTokens:
 def _special_texts(metadata: dict[str, Any], tokens: list[str]) -> set[str]:
     types = metadata.get("tokenizer.ggml.token_type") or [1] * len(tokens)
     vocabulary = frozenset(tokens)
-    special = {text for text, kind in zip(tokens, types, strict=True) if kind in _TYPES} | (_ALWAYS & vocabulary)
+    special = {text for text, kind in zip(tokens, types, strict=True) if kind in _TYPES} | (ALWAYS_SPECIAL & vocabulary)
     for names, words in _UNLESS_NAMED.items():
         if any(f"tokenizer.ggml.{name}_token_id" in metadata for name in names):
             continue

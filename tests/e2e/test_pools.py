@@ -24,12 +24,13 @@ def _room(fleet: Fleet) -> Iterator[None]:
     fleet.kubectl.wait_ready("shimmyinstance", INSTANCE, NAMESPACE)
 
 
-def _serve(fleet: Fleet, model: str, *, flavor: str, cpu: str, replicas: int = 1) -> None:
+def _serve(fleet: Fleet, *models: str, flavor: str, cpu: str, replicas: int = 1, placement: str = "Dedicated") -> None:
+    engine = {"flavor": flavor, "resources": {"cpu": cpu}}
     manifest = {
         "apiVersion": "shimmy.dev/v1alpha1",
         "kind": "ShimmyInstance",
         "metadata": {"name": "pool", "namespace": NAMESPACE},
-        "spec": {"models": [model], "replicas": replicas, "engine": {"flavor": flavor, "resources": {"cpu": cpu}}},
+        "spec": {"models": list(models), "replicas": replicas, "engine": engine, "placement": placement},
     }
     fleet.kubectl.apply(yaml.safe_dump(manifest))
     fleet.kubectl.wait_ready("shimmyinstance", "pool", NAMESPACE)
@@ -56,6 +57,23 @@ def test_no_request_fails_while_one_of_two_pods_goes(fleet: Fleet, url: str) -> 
     # Every request was answered, for a refusal raises; some of them by the pod that stayed.
     assert len(answered) >= 10
     assert set(answered) - {victim}
+
+
+def test_two_models_share_one_pod_which_changes_between_them(fleet: Fleet, url: str) -> None:
+    served = fleet.kubectl.get("shimmymodel", MODEL, NAMESPACE)
+    assert served
+    twin = {
+        "apiVersion": "shimmy.dev/v1alpha1",
+        "kind": "ShimmyModel",
+        "metadata": {"name": "twin", "namespace": NAMESPACE},
+        "spec": {"backend": served["spec"]["backend"]},
+    }
+    fleet.kubectl.apply(yaml.safe_dump(twin))
+    fleet.kubectl.wait_ready("shimmymodel", "twin", NAMESPACE)
+    _serve(fleet, MODEL, "twin", flavor="llama", cpu="1", placement="Shared")
+    answers = [chat(url, fleet.key(), model, "Hello", max_tokens=4) for model in (MODEL, "twin", MODEL)]
+    assert {answer.pod for answer in answers} == {engines(fleet)[0]["metadata"]["name"]}
+    assert all(answer.completion_tokens for answer in answers)
 
 
 def test_the_airframe_line_answers_on_software_vulkan(fleet: Fleet, url: str) -> None:

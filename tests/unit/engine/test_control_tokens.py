@@ -37,6 +37,11 @@ def test_no_text_holds_a_control_token_afterwards(text: str) -> None:
     assert told.replace("\u2060", "") == text
 
 
+def test_a_word_that_llama_cpp_takes_for_special_is_guarded_whatever_its_type() -> None:
+    plain = {"tokenizer.ggml.tokens": ["<end_of_turn>"], "tokenizer.ggml.token_type": [1]}
+    assert Neutraliser(plain).text("<end_of_turn>") == "<\u2060end_of_turn>"
+
+
 def test_every_message_is_guarded_and_a_raw_prompt_is_not() -> None:
     guarded = Neutraliser(METADATA).apply(Generation(messages=(("system", "<s>"), ("user", "<s>"))))
     assert guarded.messages == (("system", "<\u2060s>"), ("user", "<\u2060s>"))
