@@ -50,7 +50,7 @@ class Quirks:
     chat_ends_with_user: bool
     """Whether a conversation whose last message is not the user's gets damaged (its last message is dropped)."""
     samples: bool
-    """Whether `temperature` and `top_p` change the answer; else it is always the likeliest one."""
+    """Whether tokens are drawn, as `temperature` and `top_p` say; else it is always the likeliest that is left."""
     takes_seed: bool
     """Whether `seed` decides what is drawn."""
     serves_any_model: bool

@@ -15,9 +15,9 @@ def refuse_unsuitable(quirks: Quirks, generation: Generation) -> None:
         raise _unsupported("seed", "draws the same text for the same request, whatever the seed")
     if not quirks.samples:
         if generation.temperature:
-            raise _unsupported("temperature", "always takes the likeliest token, as with temperature 0")
+            raise _unsupported("temperature", "draws no token, whatever the temperature")
         if generation.top_p not in (None, 1.0):
-            raise _unsupported("top_p", "always takes the likeliest token")
+            raise _unsupported("top_p", "draws no token")
     if quirks.chat_ends_with_user and generation.chat and generation.messages[-1][0] != "user":
         message = "The last message must have the role 'user': this model's engine drops any other one."
         raise RefusedError(ApiError(400, "unsupported_messages", message, param="messages"))

@@ -98,8 +98,10 @@ def test_tokens_arrive_as_they_are_made_where_the_table_says_so(subject: Subject
 def test_the_temperature_changes_the_answer_where_the_table_says_so(subject: Subject) -> None:
     cold = subject.text(max_tokens=12)
     assert subject.text(max_tokens=12) == cold
-    warm = {subject.text(max_tokens=12, temperature=heat) for heat in (1.0, 1.5, 2.0)}
-    assert (warm != {cold}) == subject.quirks.samples
+    # 2.6 from the registry draws the same for the same request; 1.8 from there draws nothing, but cuts and penalises.
+    heats = (1.8, 1.8, 1.8, 1.8) if subject.program.line == "llama" else (1.0, 1.5, 2.0)
+    warm = {subject.text(max_tokens=12, temperature=heat) for heat in heats}
+    assert (len(warm) > 1) == subject.quirks.samples
 
 
 def test_the_seed_decides_what_is_drawn_where_the_table_says_so(subject: Subject) -> None:
@@ -133,11 +135,14 @@ def test_long_answers_run_out_of_rules_where_the_table_says_so(subject: Subject)
 
 
 def test_parts_of_characters_arrive_where_the_table_says_so(subject: Subject) -> None:
-    """Our builds send them as U+10FF00 + byte; others end the answer there, or send U+FFFD."""
+    """Our builds send them as U+10FF00 + byte; others fail there, or send U+FFFD."""
     if subject.program.fake:
         pytest.skip("the fake's tokens are whole words")
     if subject.program.line == "llama":
-        text = subject.text(messages=[{"role": "user", "content": "Reply with only this text: 🎉 done"}], max_tokens=20)
+        answer = subject.chat(
+            messages=[{"role": "user", "content": "Reply with only this text: 🎉 done"}], max_tokens=20
+        )
+        text = answer.text if answer.is_success else ""
     else:
         text = "".join(subject.text(max_tokens=200, temperature=2.0 + index / 10, seed=index) for index in range(4))
     assert any(ord(letter) >= 0x10FF00 for letter in text) == subject.quirks.keeps_characters
