@@ -42,6 +42,9 @@ class BpeVocabulary:
         if pre not in _SPLITS:
             message = f"tokens of a vocabulary with pre-tokeniser {pre!r} cannot be counted here"
             raise GgufError("Unsupported", f"{message}; known are {', '.join(sorted(_SPLITS))}")
+        for name in ("tokens", "merges"):
+            if not metadata.get(f"tokenizer.ggml.{name}"):
+                raise GgufError("Unsupported", f"the vocabulary has no {name}")
         tokens: list[str] = metadata["tokenizer.ggml.tokens"]
         merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
         vocabulary = {token: index for index, token in enumerate(tokens)}

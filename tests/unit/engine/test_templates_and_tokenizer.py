@@ -91,3 +91,11 @@ def test_a_vocabulary_that_cannot_be_counted_exactly_is_refused(
     with pytest.raises(GgufError, match="cannot be counted") as caught:
         PromptTokenizer(metadata | changed)
     assert caught.value.reason == "Unsupported"
+
+
+@pytest.mark.parametrize("missing", ["tokens", "merges"])
+def test_a_vocabulary_without_its_lists_is_refused(missing: str) -> None:
+    lists = {"tokens": ["a", "b", "ab"], "merges": ["a b"]}
+    metadata = {f"tokenizer.ggml.{name}": words for name, words in lists.items() if name != missing}
+    with pytest.raises(GgufError, match=missing):
+        PromptTokenizer({"tokenizer.ggml.model": "gpt2", "tokenizer.ggml.pre": "gpt-2"} | metadata)
