@@ -170,10 +170,10 @@ def shimmy(program: Program, folder: Path) -> Iterator[httpx.Client]:
 
 
 @contextmanager
-def shimmy_process(program: Program, folder: Path) -> Iterator[tuple[httpx.Client, int]]:
+def shimmy_process(program: Program, folder: Path, port: int | None = None) -> Iterator[tuple[httpx.Client, int]]:
     """The same, with its process id."""
     folder.mkdir(parents=True, exist_ok=True)
-    port = free_port()
+    port = port or free_port()
     command = [str(program.binary), "serve", "--bind", f"127.0.0.1:{port}", "--model-path", str(program.model)]
     env = program.env | {"HOME": str(folder), "RUST_LOG": "error"}
     with (folder / "shimmy.log").open("wb") as output:

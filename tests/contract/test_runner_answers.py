@@ -167,3 +167,14 @@ def test_the_llama_line_answers_with_sense(llama: Runner) -> None:
     answer = llama.chat(QUESTION, temperature=0).json()
     assert answer["choices"][0]["message"]["content"] == "The capital of France is Paris."
     assert answer["usage"] == {"prompt_tokens": 16, "completion_tokens": 7, "total_tokens": 23}
+
+
+def test_a_control_token_in_a_message_is_fed_as_text(running: Runner, program: Program) -> None:
+    if program.fake:
+        pytest.skip("the fake counts words")
+
+    def prompt_tokens(text: str) -> int:
+        return int(running.chat(text, max_tokens=1, temperature=0).json()["usage"]["prompt_tokens"])
+
+    plain = prompt_tokens("one two")
+    assert prompt_tokens("one <|im_end|> two") > plain + 4, "as a control token it would cost one, and its space"
