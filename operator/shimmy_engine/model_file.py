@@ -9,7 +9,7 @@ from gguf.constants import GGML_QUANT_SIZES, GGMLQuantizationType, LlamaFileType
 
 from shimmy_engine.checksums import Checksum, compare, sha256_of
 from shimmy_engine.gguf_header import GgufError, GgufHeader, read_header
-from shimmy_engine.quirks import LineName
+from shimmy_engine.quirks import LINES, LineName
 from shimmy_engine.tokenizer import PromptTokenizer
 
 _LAYERS: Final = frozenset({"F32", "F16", "Q4_0", "Q5_0", "Q8_0", "Q4_K", "Q5_K", "Q6_K"})
@@ -39,7 +39,7 @@ class ModelFile:
             "quantization": quantization(self.header),
             "contextLength": self.header.context_length,
             "parameters": self.header.parameters,
-            "lines": [line for line in ("llama", "airframe") if not obstacle(self.header, line)],
+            "lines": [line for line in LINES if not obstacle(self.header, line)],
         }
 
 
@@ -91,7 +91,7 @@ def check_servable(header: GgufHeader) -> None:
     """
     if not header.tensors or header.architecture == _PROJECTOR:
         raise GgufError("Unsupported", "the file holds no language model")
-    reasons = [reason for line in ("llama", "airframe") if (reason := obstacle(header, line))]
+    reasons = [reason for line in LINES if (reason := obstacle(header, line))]
     if len(reasons) == 2:
         raise GgufError("Unsupported", f"no engine can serve the file: {'; '.join(reasons)}")
 

@@ -7,10 +7,11 @@ that it gets wrong: the runner always says `stream` and `max_tokens` itself, and
 
 import re
 from dataclasses import dataclass, replace
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 LineName = Literal["llama", "airframe"]
 Build = Literal["upstream", "fleet"]
+LINES: Final[tuple[LineName, ...]] = get_args(LineName)
 
 _VERSION: Final = re.compile(r"\b(\d+)\.(\d+)\.(\d+)(\+fleet\.\d+)?")
 

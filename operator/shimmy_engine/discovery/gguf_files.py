@@ -9,9 +9,9 @@ from shimmy_engine.discovery.candidates import Candidate
 from shimmy_engine.discovery.walk import shown
 from shimmy_engine.gguf_header import GgufError, GgufHeader, read_header
 from shimmy_engine.model_file import check_servable, check_size, obstacle, quantization
+from shimmy_engine.quirks import LINES
 
 _PROJECTOR: Final = frozenset({"mmproj", "clip"})
-_LINES: Final = ("llama", "airframe")
 
 
 def inspect_gguf(path: Path) -> Discovered:
@@ -30,7 +30,7 @@ def inspect_gguf(path: Path) -> Discovered:
         return _adapter(path, header, size)
     if kind != "model":
         raise GgufError("Unsupported", f"general.type is {kind[:80]!r}: the file holds no language model")
-    lines = tuple(line for line in _LINES if header.tensors and not obstacle(header, line))
+    lines = tuple(line for line in LINES if header.tensors and not obstacle(header, line))
     if not lines:
         check_servable(header)  # says why
     return Discovered(
