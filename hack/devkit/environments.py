@@ -26,7 +26,7 @@ def python_of(lock: str) -> Path:
             say(f"installing requirements/{lock}.txt into {folder}")
             shutil.rmtree(folder, ignore_errors=True)
             subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-            install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes"]
+            install = [str(python), "-m", "pip", "install", "--quiet", "--require-hashes", "--no-deps"]
             subprocess.run([*install, "--requirement", str(requirements)], check=True)
             (folder / ".complete").touch()
     return python

@@ -15,10 +15,11 @@ shimmy_venv() {
     (
       flock 9
       [[ -e $venv/.complete ]] && exit
-      rm -rf "$venv"
-      "$python" -m venv "$venv"
-      "$venv/bin/pip" install --quiet --require-hashes --requirement requirements/dev.txt
-      touch "$venv/.complete"
+      # One chain: "set -e" does not hold in here, because of the "||" below.
+      rm -rf "$venv" &&
+        "$python" -m venv "$venv" &&
+        "$venv/bin/pip" install --quiet --require-hashes --no-deps --requirement requirements/dev.txt &&
+        touch "$venv/.complete"
     ) 9>"$venv.lock" || return 1
   fi
   export VIRTUAL_ENV=$venv PATH="$venv/bin:$PATH"
