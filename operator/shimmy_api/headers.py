@@ -17,11 +17,19 @@ TENANT: Final = "x-shimmy-tenant"
 KEY_ID: Final = "x-shimmy-key-id"
 MODEL: Final = "x-shimmy-model"
 """To the runner: metadata.name of the ShimmyModel asked for. In an answer: of the model that served it."""
+PRIORITY: Final = "x-shimmy-priority"
+"""Of the caller's tenant, an integer: higher comes first in the runner's queue."""
+WEIGHT: Final = "x-shimmy-weight"
+"""Of the caller's tenant, a natural number: its share of the engine's time beside tenants of equal priority."""
 ENGINE_TOKEN: Final = "x-shimmy-engine-token"  # noqa: S105 - a header's name
 
 # Runner to router: headers of a JSON answer, trailers of a stream
 PROMPT_TOKENS: Final = "x-shimmy-prompt-tokens"
 COMPLETION_TOKENS: Final = "x-shimmy-completion-tokens"
+
+# Router to client
+REASON: Final = "x-shimmy-reason"
+"""Why the model that is named in MODEL answered, where it is not the one that was asked for."""
 
 # Runner to client
 POD: Final = "x-shimmy-pod"

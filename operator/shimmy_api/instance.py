@@ -7,6 +7,7 @@ from pydantic import Field
 
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
+from shimmy_api.fallback import Fallback
 from shimmy_api.fields import DnsSubdomain, GroupId, Quantity, ResourceName, list_map, list_set
 
 Flavor = Literal["llama", "airframe"]
@@ -73,6 +74,15 @@ class Routing(ApiModel):
     """Requests that may wait in one pod while another one runs there; the next one gets 429."""
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
     """Longest time of one request, waiting included."""
+    first_byte_seconds: Annotated[int | None, Field(ge=1, le=86_400)] = None
+    """Longest time until the answer begins, waiting included; then another pod or the fallback is tried. Bounded by
+    `timeoutSeconds` alone if absent."""
+    retries: Annotated[int, Field(ge=0, le=5)] = 1
+    """How often a request that no engine has begun is tried on another pod."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Share of a model's requests that the pods of this instance get, beside those of other instances that serve it."""
+    fallback: Fallback | None = None
+    """What to do when the instance cannot answer; the tenant's own rule if absent."""
 
 
 class Rollout(ApiModel):

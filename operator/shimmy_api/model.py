@@ -185,6 +185,21 @@ class ModelStorage(ApiModel):
     """StorageClass; the cluster's default if absent."""
 
 
+class Sharing(ApiModel):
+    """Other tenants that may ask for a model. Its owner's pods answer them, and their own budgets pay."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel("!(self.allTenants && size(self.tenants) > 0)", "tenants is of no use where allTenants is true")
+        )
+    )
+
+    all_tenants: bool = False
+    """Whether every tenant may."""
+    tenants: Annotated[tuple[DnsSubdomain, ...], Field(max_length=256, json_schema_extra=list_set())] = ()
+    """Names of tenants that may."""
+
+
 class ShimmyModelSpec(ApiModel):
     """A model as its tenant describes it."""
 
@@ -196,6 +211,9 @@ class ShimmyModelSpec(ApiModel):
     """Other names under which clients may ask for the model. When two models claim one alias, the older one has it."""
     personal: bool = False
     """Whether the model is somebody's own, such as one with an adapter that was trained on their texts."""
+    shared_with: Sharing = Sharing()
+    """Other tenants that may ask for the model, under its name and aliases. A model of their own that has the same name
+    comes first."""
     storage: ModelStorage = ModelStorage()
     """Volume for a model that is fetched over the network or converted."""
 

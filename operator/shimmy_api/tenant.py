@@ -4,8 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from shimmy_api.access import ApiKey, TenantLimits, TokenAccess
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
+from shimmy_api.fallback import Fallback
 from shimmy_api.fields import DnsLabel, Quantity, ResourceName, cel, list_map, validations
 
 
@@ -24,13 +26,6 @@ class Quota(ApiModel):
     """Requested volume space."""
     pods: Annotated[int | None, Field(ge=0, le=100_000)] = None
     """Number of pods that have not ended."""
-
-
-class ApiKey(ApiModel):
-    """One API key of the tenant. The operator generates it into the Secret `shimmy-key-<name>`."""
-
-    name: DnsLabel
-    """Name of the key, unique in the tenant. Removing the entry revokes the key."""
 
 
 class Egress(ApiModel):
@@ -137,6 +132,16 @@ class ShimmyTenantSpec(ApiModel):
         ApiKey(name="default"),
     )
     """API keys with which the tenant's clients reach the router."""
+    tokens: Annotated[tuple[TokenAccess, ...], Field(max_length=16, json_schema_extra=list_map("name"))] = ()
+    """Bearer tokens of ServiceAccounts and of OpenID Connect issuers, accepted beside the keys."""
+    limits: TenantLimits = TenantLimits()
+    """How much the tenant may ask, over all its keys and all routers together."""
+    priority: Annotated[int, Field(ge=-100, le=100)] = 0
+    """Where several tenants wait for one shared model, those of a higher priority come first."""
+    weight: Annotated[int, Field(ge=1, le=100)] = 1
+    """Where tenants of equal priority wait, the share of the engine's time that this one gets."""
+    fallback: Fallback | None = None
+    """What to do when a model cannot answer and its instance does not say."""
     fetch: FetchPolicy = FetchPolicy()
     """Where models may be fetched from."""
     discovery: Discovery | None = None

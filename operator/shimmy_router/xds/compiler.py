@@ -5,7 +5,8 @@ from collections.abc import Iterator
 from shimmy_router.fleet import Fleet, Tenant
 from shimmy_router.xds.clusters import cluster, endpoints
 from shimmy_router.xds.resources import Resource, Snapshot
-from shimmy_router.xds.routes import routes, scopes
+from shimmy_router.xds.routes import routes
+from shimmy_router.xds.scopes import scopes
 
 
 class Compiler:

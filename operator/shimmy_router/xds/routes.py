@@ -1,11 +1,10 @@
-"""A tenant's routes: one scope per form of each key, and one RouteConfiguration that all of them name."""
+"""A tenant's routes: the RouteConfiguration that the scopes of all its keys name."""
 
-import hashlib
 import json
 from collections.abc import Iterator
 from typing import Any, Final
 
-from envoy.config.route.v3 import route_pb2, scoped_route_pb2
+from envoy.config.route.v3 import route_pb2
 
 from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
@@ -20,8 +19,6 @@ MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 API_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
 MODELS_PATH: Final = "/v1/models"
 
-_KEY_FORMS: Final = ("{}", "Bearer {}", "bearer {}", "BEARER {}")
-"""A key alone (x-api-key), or behind the scheme, whose case does not matter (RFC 9110, section 11.1)."""
 _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
@@ -29,21 +26,6 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 def cluster_name(tenant: Tenant, model: Model) -> str:
     """One cluster per tenant and model."""
     return f"{tenant.name}/{model.name}"
-
-
-def scopes(tenant: Tenant) -> Iterator[Resource]:
-    """Which credentials lead to this tenant's routes. A resource's name is a digest, as Envoy may log names."""
-    for key in tenant.keys:
-        for form in _KEY_FORMS:
-            credential = form.format(key)
-            name = hashlib.sha256(f"{tenant.name} {credential}".encode()).hexdigest()[:32]
-            fragment = scoped_route_pb2.ScopedRouteConfiguration.Key.Fragment(string_key=credential)
-            scope = scoped_route_pb2.ScopedRouteConfiguration(
-                name=name,
-                route_configuration_name=tenant.name,
-                key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
-            )
-            yield Resource.of(name, scope)
 
 
 def routes(tenant: Tenant) -> Resource:
