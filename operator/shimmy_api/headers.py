@@ -17,6 +17,10 @@ TENANT: Final = "x-shimmy-tenant"
 KEY_ID: Final = "x-shimmy-key-id"
 MODEL: Final = "x-shimmy-model"
 """To the runner: metadata.name of the ShimmyModel asked for. In an answer: of the model that served it."""
+ASKED: Final = "x-shimmy-asked"
+"""metadata.name of the ShimmyModel that was asked for, where another one may stand in."""
+ATTEMPT: Final = "x-envoy-attempt-count"
+"""Which try of Envoy's this is, from 1 (docs/root/configuration/http/http_filters/router_filter.rst)."""
 PRIORITY: Final = "x-shimmy-priority"
 """Of the caller's tenant, an integer: higher comes first in the runner's queue."""
 WEIGHT: Final = "x-shimmy-weight"
@@ -27,11 +31,10 @@ ENGINE_TOKEN: Final = "x-shimmy-engine-token"  # noqa: S105 - a header's name
 PROMPT_TOKENS: Final = "x-shimmy-prompt-tokens"
 COMPLETION_TOKENS: Final = "x-shimmy-completion-tokens"
 
-# Router to client
-REASON: Final = "x-shimmy-reason"
-"""Why the model that is named in MODEL answered, where it is not the one that was asked for."""
-
 # Runner to client
+REASON: Final = "x-shimmy-reason"
+"""Why the model that MODEL names answered, where it is not the one that was asked for: `no_pod` of that one was ready,
+or it was tried in vain, `retried`."""
 POD: Final = "x-shimmy-pod"
 """Name of the pod that answered."""
 QUEUE_SECONDS: Final = "x-shimmy-queue-seconds"

@@ -16,7 +16,7 @@ from starlette.websockets import WebSocket
 from shimmy_api import headers
 from shimmy_api.errors import NOT_FOUND, UNTRUSTED_CALLER, ApiError
 from shimmy_engine.api import Api, Call, Endpoint
-from shimmy_engine.callers import request_id_of
+from shimmy_engine.callers import request_id_of, standing_in
 from shimmy_engine.exchange import ClientLeftError
 from shimmy_engine.gate import Occupancy
 from shimmy_engine.requests import RefusedError
@@ -95,6 +95,7 @@ class Runner:
     def _named(self, request: HTTPConnection, response: Response, request_id: str) -> Response:
         """The response with the headers that every answer has."""
         response.headers.update(self._common(request_id) | dict(response.headers))
+        response.headers.update(standing_in(request.headers, response.headers[headers.MODEL]))
         if name := surface_of(request.url.path, request.headers).request_id_header:
             response.headers[name] = request_id
         return response
@@ -111,7 +112,8 @@ class Runner:
         if distrust := self.distrust(websocket):
             await websocket.send_denial_response(self._refuse(websocket, distrust, request_id))
             return
-        await converse(websocket, self.service, request_id, self._common(request_id), lambda: self.refusing)
+        own = self._common(request_id) | standing_in(websocket.headers, self.service.card.name)
+        await converse(websocket, self.service, request_id, own, lambda: self.refusing)
 
     async def _journal(self, call: Call) -> Response:
         """Acknowledge records and return the next ones, as shimmy_api.usage describes."""

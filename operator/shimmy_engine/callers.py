@@ -23,5 +23,12 @@ def caller_of(given: Mapping[str, str], request_id: str, named: str | None) -> C
     )
 
 
+def standing_in(given: Mapping[str, str], served: str) -> dict[str, str]:
+    """The header that says why the model `served` answers where another one was asked for; else none."""
+    if given.get(headers.ASKED, served) == served:
+        return {}
+    return {headers.REASON: "no_pod" if given.get(headers.ATTEMPT, "1") == "1" else "retried"}
+
+
 def _seconds(milliseconds: str) -> float | None:
     return int(milliseconds) / 1000 if milliseconds.isdecimal() and len(milliseconds) < 12 else None

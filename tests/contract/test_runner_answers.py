@@ -33,6 +33,24 @@ def test_an_answer_carries_its_usage_three_times_alike(running: Runner) -> None:
     assert (record["outcome"], record["namespace"], record["pod"]) == ("completed", "ns", "m-0")
 
 
+@pytest.mark.parametrize(("attempt", "reason"), [("1", "no_pod"), ("2", "retried")])
+def test_an_answer_says_why_another_model_was_asked_than_it_is_from(running: Runner, attempt: str, reason: str) -> None:
+    asked = {"x-shimmy-model": "m", "x-shimmy-asked": "big", "x-envoy-attempt-count": attempt}
+    body = {"model": "big", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1}
+    for stream in (False, True):
+        answer = post(
+            f"{running.url}/v1/chat/completions", body | {"stream": stream}, asked | {"x-shimmy-engine-token": TOKEN}
+        )
+        assert answer.headers[":status"] == "200"
+        assert (answer.headers["x-shimmy-model"], answer.headers["x-shimmy-reason"]) == ("m", reason)
+
+
+def test_an_answer_of_the_model_that_was_asked_for_gives_no_reason(running: Runner) -> None:
+    asked = {"x-shimmy-model": "m", "x-shimmy-asked": "m", "x-shimmy-engine-token": TOKEN}
+    body = {"model": "m", "messages": [{"role": "user", "content": QUESTION}], "max_tokens": 1}
+    assert "x-shimmy-reason" not in post(f"{running.url}/v1/chat/completions", body, asked).headers
+
+
 def test_a_stream_gives_the_same_text_and_counts_as_json(running: Runner) -> None:
     whole = running.chat(QUESTION, max_tokens=6, temperature=0).json()
     streamed = events(
