@@ -45,8 +45,10 @@ def real_airframe() -> Program:
 def program(request: pytest.FixtureRequest, toy: Path) -> Program:
     """Each of the four."""
     kind, _, line = request.param.partition("-")
-    real: Program = request.getfixturevalue(f"real_{line}")
-    return real if kind == "real" else Program(line, FAKE, toy)
+    if kind == "fake":
+        return Program(line, FAKE, toy)
+    real: Program = request.getfixturevalue(f"real_{line}")  # asked for late: it may have to be built
+    return real
 
 
 @pytest.fixture(scope="session")
