@@ -182,12 +182,12 @@ async def read_body(request: Request) -> bytes:
     Raises:
         RefusedError: it is too long.
     """
-    body = b""
+    body = bytearray()
     async for chunk in request.stream():
         body += chunk
         if len(body) > MAX_BODY:
             raise RefusedError(BODY_TOO_LARGE)
-    return body
+    return bytes(body)
 
 
 def _json(value: object) -> Response:

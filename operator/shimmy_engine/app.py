@@ -19,6 +19,7 @@ from shimmy_engine.api import Api, Call, Endpoint
 from shimmy_engine.callers import request_id_of, standing_in
 from shimmy_engine.exchange import ClientLeftError
 from shimmy_engine.gate import Occupancy
+from shimmy_engine.load import LoadStreams
 from shimmy_engine.requests import RefusedError
 from shimmy_engine.responses import Headers, refusal
 from shimmy_engine.scrape import scrape
@@ -41,11 +42,12 @@ class Runner:
         """`token_file` holds what a trusted caller shows; it is read at each request, so that it can be rotated."""
         self.service = service
         self.draining = False
-        """SIGTERM has come: not ready any more, but what arrives is still served."""
+        self.loads = LoadStreams(service.parts.gate)
         self.refusing = False
         """Nothing new is accepted."""
         self._token_file = token_file
-        guarded = [*Api(service, lambda: self.refusing).routes, ("GET", "/internal/journal", self._journal)]
+        internal = [("GET", "/internal/journal", self._journal), ("GET", "/internal/load", self._load)]
+        guarded = [*Api(service, lambda: self.refusing).routes, *internal]
         routes = [Route(path, self._guard(do), methods=[method]) for method, path, do in guarded]
         probes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
         routes += [Route(path, do, methods=["GET"]) for path, do in probes.items()]
@@ -63,6 +65,11 @@ class Runner:
             return
         with self.requests:
             await self._app(scope, receive, send)
+
+    def drain(self) -> None:
+        """SIGTERM has come: not ready any more, but what arrives is still served."""
+        self.draining = True
+        self.loads.end()
 
     def distrust(self, connection: HTTPConnection) -> ApiError | None:
         """The refusal for a caller who does not know the engine token; None for one who does."""
@@ -121,6 +128,9 @@ class Runner:
         ack, limit = _natural(query, "ack", 0), _natural(query, "limit", _LARGEST_PAGE)
         page = self.service.parts.journal.page(ack=ack, limit=min(limit, _LARGEST_PAGE))
         return Response(page.model_dump_json(by_alias=True), media_type="application/json")
+
+    async def _load(self, call: Call) -> Response:
+        return self.loads.answer(call.request)
 
     async def _healthz(self, _request: Request) -> Response:
         supervisor = self.service.parts.slot.served.supervisor

@@ -1,10 +1,16 @@
 """Who asks for what, as the headers of a request say."""
 
+import re
 import uuid
 from collections.abc import Mapping
+from typing import Final
 
 from shimmy_api import headers
 from shimmy_engine.service import Caller
+
+_PRIORITIES: Final = (-100, 100)
+_WEIGHTS: Final = (1, 100)
+_INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
 
 
 def request_id_of(given: Mapping[str, str]) -> str:
@@ -20,6 +26,8 @@ def caller_of(given: Mapping[str, str], request_id: str, named: str | None) -> C
         key_id=given.get(headers.KEY_ID, ""),
         model=given.get(headers.MODEL) or named or "",
         seconds=_seconds(given.get(headers.EXPECTED_TIMEOUT_MS, "")),
+        priority=_bounded(given.get(headers.PRIORITY, ""), _PRIORITIES, 0),
+        weight=_bounded(given.get(headers.WEIGHT, ""), _WEIGHTS, 1),
     )
 
 
@@ -32,3 +40,9 @@ def standing_in(given: Mapping[str, str], served: str) -> dict[str, str]:
 
 def _seconds(milliseconds: str) -> float | None:
     return int(milliseconds) / 1000 if milliseconds.isdecimal() and len(milliseconds) < 12 else None
+
+
+def _bounded(text: str, bounds: tuple[int, int], default: int) -> int:
+    """The integer, or the nearest that is allowed; the default where the text is none."""
+    low, high = bounds
+    return min(max(int(text), low), high) if _INTEGER.fullmatch(text) else default

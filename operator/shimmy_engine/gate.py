@@ -4,21 +4,18 @@ import asyncio
 import math
 import time
 from collections import deque
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Final
+
+from shimmy_engine.fair_queue import FairQueue, Share, Ticket
 
 _WEIGHT: Final = 0.2
 """Weight of the latest turn in the mean length of a turn."""
 _LONGEST_ADVICE: Final = 60
-_PATIENCE: Final = 10.0
-"""Seconds for which the first in the queue lets requests pass that are for what is loaded already."""
+_ANYONE: Final = Share()
 
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Place:
-    tag: str
-    turn: "asyncio.Future[None]"
-    since: float
+_Turn = asyncio.Future[None]
 
 
 class QueueFullError(Exception):
@@ -34,7 +31,7 @@ class EvictedError(Exception):
 
 
 class Gate:
-    """Lets one request pass at a time, in the order of their arrival, and keeps a bounded number waiting.
+    """Lets one request pass at a time and keeps a bounded number waiting; FairQueue says which one is next.
 
     Where requests are for different things, those for the preferred one go first for a while.
 
@@ -42,15 +39,24 @@ class Gate:
     """
 
     def __init__(self, *, queue: int) -> None:
-        self._queue = queue
         self._busy = False
         self._since = 0.0
         self._mean = 0.0
-        self.preferred = ""
-        """Tag of the requests that may pass others for a while, as serving one of those costs a change."""
-        self._waiters: deque[_Place] = deque()
+        self._queue = FairQueue(queue)
+        self._turns: dict[Ticket, _Turn] = {}
+        self._first: deque[_Turn] = deque()
         self._idle = asyncio.Event()
         self._idle.set()
+        self._watchers: set[asyncio.Event] = set()
+
+    @property
+    def preferred(self) -> str:
+        """Tag of the requests that may pass others for a while, as serving one of those costs a change."""
+        return self._queue.preferred
+
+    @preferred.setter
+    def preferred(self, tag: str) -> None:
+        self._queue.preferred = tag
 
     @property
     def in_flight(self) -> int:
@@ -60,73 +66,118 @@ class Gate:
     @property
     def queued(self) -> int:
         """Requests that wait."""
-        return len(self._waiters)
+        return len(self._queue) + len(self._first)
 
-    async def enter(self, tag: str = "") -> None:
-        """Wait for the turn. `tag` says what the request is for.
+    @contextmanager
+    def watch(self) -> Iterator[asyncio.Event]:
+        """An event that is set whenever a request comes, passes or leaves, while the context lasts."""
+        changed = asyncio.Event()
+        self._watchers.add(changed)
+        try:
+            yield changed
+        finally:
+            self._watchers.discard(changed)
+
+    async def enter(self, tag: str = "", share: Share = _ANYONE) -> None:
+        """Wait for the turn. `tag` says what the request is for, `share` on whose account it runs.
 
         Raises:
-            QueueFullError: at once, where the queue is full.
+            QueueFullError: the queue is full; or it has become so, and the place is due to another tenant.
             EvictedError: `evict` was called meanwhile.
         """
-        if self._busy and len(self._waiters) >= self._queue:
+        ticket = Ticket(share, tag, time.monotonic())
+        if not self._busy:
+            self._queue.serve(ticket)
+            self._begin()
+            return
+        evicted = self._queue.add(ticket)
+        if evicted is ticket:
             raise QueueFullError(self._advice())
-        await self._wait(tag, first=False)
+        if evicted:
+            self._send_away(evicted, QueueFullError(self._advice()))
+        turn = self._turns[ticket] = asyncio.get_running_loop().create_future()
+        self._changed()
+        try:
+            await turn
+        except BaseException:
+            if self._turns.pop(ticket, None):
+                self._queue.remove(ticket)
+                self._changed()
+            elif self._queue.served is ticket:
+                self.leave()  # the turn came in the very moment of leaving
+            elif not turn.cancelled():
+                turn.exception()  # sent away in that moment: what asyncio would complain about, were it not looked at
+            raise
 
     async def enter_first(self) -> None:
         """Wait for the turn before all who wait, whatever the bound: for what the runner itself must do."""
-        await self._wait("", first=True)
+        if not self._busy:
+            self._begin()
+            return
+        turn = asyncio.get_running_loop().create_future()
+        self._first.append(turn)
+        self._changed()
+        try:
+            await turn
+        except BaseException:
+            if turn in self._first:
+                self._first.remove(turn)
+                self._changed()
+            elif not turn.cancelled():
+                self.leave()
+            raise
 
     def evict(self, *, but: str) -> None:
         """Send away all who wait for something else than `but`."""
-        for place in list(self._waiters):
-            if place.tag != but and not place.turn.done():
-                place.turn.set_exception(EvictedError)
+        for ticket in list(self._queue):
+            if ticket.tag != but:
+                self._queue.remove(ticket)
+                self._send_away(ticket, EvictedError())
+        self._changed()
 
     def leave(self) -> None:
         """Give the turn to the next in the queue."""
-        self._measure()
-        while self._waiters:
-            place = self._next()
-            self._waiters.remove(place)
-            if not place.turn.done():
-                self._since = time.monotonic()
-                place.turn.set_result(None)
-                return
-        self._busy = False
-        self._idle.set()
+        now = time.monotonic()
+        self._measure(now - self._since)
+        self._queue.end(now - self._since)
+        if turn := self._next(now):
+            self._begin()
+            turn.set_result(None)
+        else:
+            self._busy = False
+            self._idle.set()
+            self._changed()
 
     async def wait_idle(self) -> None:
         """Return when nothing is in flight and nothing waits."""
         await self._idle.wait()
 
-    async def _wait(self, tag: str, *, first: bool) -> None:
-        if not self._busy:
-            self._busy, self._since = True, time.monotonic()
-            self._idle.clear()
-            return
-        place = _Place(tag, asyncio.get_running_loop().create_future(), time.monotonic())
-        if first:
-            self._waiters.appendleft(place)
-        else:
-            self._waiters.append(place)
-        try:
-            await place.turn
-        except BaseException:
-            if place in self._waiters:
-                self._waiters.remove(place)
-            elif place.turn.done() and not place.turn.cancelled() and not place.turn.exception():
-                self.leave()  # the turn came in the very moment of leaving
-            raise
+    def _next(self, now: float) -> _Turn | None:
+        """The turn of the next one; those whose client has left just now are passed over."""
+        while self._first:
+            if not (turn := self._first.popleft()).done():
+                return turn
+        while ticket := self._queue.next(now):
+            if not (turn := self._turns.pop(ticket)).done():
+                return turn
+            self._queue.end(0.0)
+        return None
 
-    def _next(self) -> _Place:
-        first = self._waiters[0]
-        if not first.tag or time.monotonic() - first.since > _PATIENCE:
-            return first
-        return next((place for place in self._waiters if place.tag == self.preferred), first)
+    def _begin(self) -> None:
+        self._busy, self._since = True, time.monotonic()
+        self._idle.clear()
+        self._changed()
 
-    def _measure(self) -> None:
-        length = time.monotonic() - self._since
+    def _send_away(self, ticket: Ticket, error: Exception) -> None:
+        turn = self._turns.pop(ticket)
+        if not turn.done():
+            turn.set_exception(error)
+
+    def _changed(self) -> None:
+        for changed in self._watchers:
+            changed.set()
+
+    def _measure(self, length: float) -> None:
         self._mean = length if not self._mean else self._mean + _WEIGHT * (length - self._mean)
 
     def _advice(self) -> int:

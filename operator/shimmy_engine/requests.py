@@ -5,8 +5,8 @@ from typing import Final
 
 from shimmy_api.errors import ApiError
 
-MAX_BODY: Final = 2 * 1024 * 1024
-"""Bytes of a request body; Shimmy 2.6 refuses longer ones."""
+MAX_BODY: Final = 10 * 1024 * 1024
+"""Bytes of a request body: as many as the router lets through. Much of a body never reaches Shimmy, such as tools."""
 
 
 class RefusedError(Exception):

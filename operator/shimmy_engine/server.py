@@ -132,7 +132,7 @@ def _assemble(settings: ServerSettings, engine: Engine) -> Service:
 async def _drain(runner: Runner, limits: Limits) -> None:
     """Go on accepting while routers learn of the end, then finish what runs, then wait for the meter's last pull."""
     log.info("draining")
-    runner.draining = True
+    runner.drain()
     await asyncio.sleep(limits.accept_after_term)
     runner.refusing = True
     parts = runner.service.parts

@@ -19,6 +19,7 @@ from shimmy_api.errors import (
 from shimmy_engine.abandonment import end_early
 from shimmy_engine.answer import Answer
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
+from shimmy_engine.fair_queue import Share
 from shimmy_engine.gate import EvictedError, Gate, QueueFullError
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.journal import Journal
@@ -28,7 +29,7 @@ from shimmy_engine.requests import Generation, RefusedError
 from shimmy_engine.served import Served
 from shimmy_engine.settings import Identity, Limits
 from shimmy_engine.slot import Slot, SwapBusyError, SwapFailedError
-from shimmy_engine.suitability import refuse_small_context, refuse_unsuitable
+from shimmy_engine.suitability import refuse_small_context, refuse_too_long, refuse_unsuitable
 from shimmy_engine.templates import render_chat
 from shimmy_engine.upstream import Upstream
 
@@ -49,6 +50,13 @@ class Caller:
     """metadata.name of the ShimmyModel that is asked for."""
     seconds: float | None = None
     """Time in which the answer must be complete, where the router names one."""
+    priority: int = 0
+    weight: int = 1
+
+    @property
+    def share(self) -> Share:
+        """On whose account the request runs."""
+        return Share(self.tenant, self.priority, self.weight)
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +133,7 @@ class Service:
         prompt = await self._prepare(early, generation) if early.settings.name == caller.model else None
         if prompt and prompt.tokens is not None:
             _fit(early, limits, prompt.tokens, generation.max_tokens)  # what cannot fit need not wait
-        served = await self._turn(caller.model, deadline)
+        served = await self._turn(caller, deadline)
         queue_seconds = time.monotonic() - arrival
         try:
             if prompt is None or served is not early:
@@ -161,7 +169,7 @@ class Service:
             prompt = await self._prepare(served, generation)
             if prompt.tokens is not None:
                 return prompt.tokens
-        served = await self._turn(caller.model, time.monotonic() + self.parts.limits.deadline)
+        served = await self._turn(caller, time.monotonic() + self.parts.limits.deadline)
         try:
             prompt = await self._prepare(served, generation)
             if prompt.tokens is not None:
@@ -207,16 +215,17 @@ class Service:
         refuse_unsuitable(served.plan.release.quirks, generation)
         refuse_small_context(served.plan.context, generation)
         generation = served.neutraliser.apply(generation)
+        refuse_too_long(served.plan.release.quirks, generation)
         if served.tokenizer is None:
             return Prompt(generation, None)
         text = render_chat(served.plan.family, generation.messages) if generation.chat else generation.prompt
         return Prompt(generation, await asyncio.to_thread(served.tokenizer.count, text))
 
-    async def _turn(self, model: str, deadline: float) -> Served:
+    async def _turn(self, caller: Caller, deadline: float) -> Served:
         """Wait for the turn, and have the model loaded by then; whoever has got it has to leave the gate."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                await self.parts.gate.enter(model)
+                await self.parts.gate.enter(caller.model, caller.share)
         except QueueFullError as error:
             raise RefusedError(replace(QUEUE_FULL, retry_after=error.retry_after)) from error
         except EvictedError as error:
@@ -224,8 +233,8 @@ class Service:
         except TimeoutError as error:
             raise RefusedError(ENGINE_TIMEOUT) from error
         try:
-            if self.parts.slot.model != model:
-                await self._bring(model)
+            if self.parts.slot.model != caller.model:
+                await self._bring(caller.model)
         except BaseException:
             self.parts.gate.leave()
             raise

@@ -2,6 +2,7 @@
 
 import json
 import socket
+from collections.abc import Generator
 from dataclasses import dataclass, field
 from typing import Any
 from urllib.parse import urlsplit
@@ -39,6 +40,28 @@ def post(url: str, body: Any, headers: dict[str, str]) -> Answer:
             for event in connection.receive_data(received):
                 _take(connection, answer, event)
     return answer
+
+
+def lines(url: str, headers: dict[str, str]) -> Generator[bytes, None, None]:
+    """Lines of the answer to a GET as they come, until it ends or the generator is closed, which closes the connection.
+
+    What answers with another status than 200 has no lines.
+    """
+    split, answer = urlsplit(url), Answer()
+    pseudo = {":method": "GET", ":scheme": "http", ":path": split.path, ":authority": split.netloc}
+    connection = H2Connection(H2Configuration(header_encoding="utf-8"))
+    with socket.create_connection((split.hostname, split.port), timeout=30) as wire:
+        connection.initiate_connection()
+        connection.send_headers(1, [*pseudo.items(), *headers.items()], end_stream=True)
+        while not answer.ended:
+            wire.sendall(connection.data_to_send())
+            received = wire.recv(65536)
+            assert received, "the connection was closed"
+            for event in connection.receive_data(received):
+                _take(connection, answer, event)
+            while answer.headers.get(":status") == "200" and b"\n" in answer.body:
+                line, _, answer.body = answer.body.partition(b"\n")
+                yield line
 
 
 def websocket(url: str, request: Any, headers: dict[str, str]) -> tuple[dict[str, str], list[str], int]:

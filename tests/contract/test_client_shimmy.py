@@ -109,7 +109,7 @@ def test_a_websocket_stops_at_a_string(served: Runner, answer: dict[str, Any]) -
         (ASK | {"max_tokens": 1_000_000}, "context_length_exceeded"),
         ({"model": "m"}, "invalid_value"),
         (b"{}", "invalid_json"),
-        (" " * (2 * 1024 * 1024 + 1), "request_too_large"),
+        (" " * (10 * 1024 * 1024 + 1), "request_too_large"),
     ],
     ids=["json", "model", "parameter", "stream", "context", "nothing", "binary", "size"],
 )

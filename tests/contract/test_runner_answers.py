@@ -117,11 +117,19 @@ def test_engine_refusals_never_leak_through(running: Runner) -> None:
         (b'{"model": "m"}', 400, "missing_parameter"),
         (b'{"model": "m", "messages": [{"role": "user", "content": "a"}], "max_tokens": -1}', 400, "invalid_value"),
         (b'{"model": "other", "messages": [{"role": "user", "content": "a"}]}', 404, "model_not_found"),
-        (b" " * (2 * 1024 * 1024 + 1), 413, "request_too_large"),
+        (b" " * (10 * 1024 * 1024 + 1), 413, "request_too_large"),
     ):
         response = running.client.post("/v1/chat/completions", content=body)
         assert (response.status_code, response.json()["error"]["code"]) == (status, code)
         assert response.headers["content-type"] == "application/json"
+
+
+def test_only_what_reaches_the_engine_counts_for_its_limit(running: Runner) -> None:
+    blanks = b" " * (3 * 1024 * 1024)
+    body = b'{"model": "m", "max_tokens": 2, "messages": [{"role": "user", "content": "a"}]' + blanks + b"}"
+    assert running.client.post("/v1/chat/completions", content=body).status_code == 200
+    response = running.chat("a" * (2 * 1024 * 1024))
+    assert (response.status_code, response.json()["error"]["code"]) == (413, "request_too_large")
 
 
 def test_callers_without_the_token_are_refused(running: Runner) -> None:

@@ -4,6 +4,7 @@ from contextlib import suppress
 
 import pytest
 
+from shimmy_engine.fair_queue import Share
 from shimmy_engine.gate import EvictedError, Gate, Occupancy, QueueFullError
 
 
@@ -166,3 +167,64 @@ async def test_an_occupancy_is_empty_when_the_last_one_has_left() -> None:
         await turn()
         assert not empty.done()
     await empty
+
+
+async def test_a_waiter_that_has_to_go_for_another_tenant_is_told_that_the_queue_is_full() -> None:
+    gate = Gate(queue=2)
+    await gate.enter()
+    old, new = (asyncio.create_task(gate.enter("m", Share("a"))) for _ in range(2))
+    await turn()
+    other = asyncio.create_task(gate.enter("m", Share("b")))
+    with pytest.raises(QueueFullError):
+        await new
+    assert gate.queued == 2
+    for waiting in (old, other):
+        gate.leave()
+        await waiting
+
+
+async def test_a_waiter_that_leaves_and_has_to_go_in_one_moment_takes_no_turn_with_it() -> None:
+    gate = Gate(queue=2)
+    await gate.enter()
+    old, new = (asyncio.create_task(gate.enter("m", Share("a"))) for _ in range(2))
+    await turn()
+    new.cancel()
+    other = asyncio.create_task(gate.enter("m", Share("b")))
+    with pytest.raises(asyncio.CancelledError):
+        await new
+    for waiting in (old, other):
+        gate.leave()
+        await waiting
+    assert (gate.in_flight, gate.queued) == (1, 0)
+
+
+async def test_what_the_runner_must_do_is_not_sent_away_with_the_others() -> None:
+    gate = Gate(queue=2)
+    await gate.enter("old")
+    own = asyncio.create_task(gate.enter_first())
+    await turn()
+    gate.evict(but="new")
+    gate.leave()
+    await own
+
+
+async def test_a_watcher_hears_of_each_coming_and_going() -> None:
+    gate = Gate(queue=2)
+    with gate.watch() as changed:
+
+        def heard() -> bool:
+            was = changed.is_set()
+            changed.clear()
+            return was
+
+        assert not heard()
+        await gate.enter()
+        assert heard()
+        waiting = asyncio.create_task(gate.enter())
+        await turn()
+        assert heard()
+        waiting.cancel()
+        await turn()
+        assert heard()
+        gate.leave()
+        assert heard()
