@@ -1,5 +1,7 @@
 """Who may come in as a tenant, to which models, and how much they may ask."""
 
+from datetime import UTC, datetime
+from enum import StrEnum
 from typing import Annotated, Final
 
 from pydantic import ConfigDict, Field
@@ -10,6 +12,11 @@ from shimmy_api.fields import DnsLabel, DnsSubdomain, cel, list_set, validations
 Models = Annotated[tuple[DnsSubdomain, ...], Field(min_length=1, max_length=64, json_schema_extra=list_set())]
 
 _CLAIM_NAME: Final = r"^[A-Za-z0-9_:/.-]+$"
+_INSTANT: Final = (
+    r"^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}([.][0-9]{1,9})?(Z|[+-]([01][0-9]|2[0-3]):[0-5][0-9])$"
+)
+"""RFC 3339, section 5.6, in capitals; that there is such a day is for the format date-time to check."""
+_LONG_AGO: Final = datetime.min.replace(tzinfo=UTC)
 
 
 class RequestLimits(ApiModel):
@@ -32,26 +39,64 @@ class TenantLimits(RequestLimits):
 class ApiKey(ApiModel):
     """One API key of the tenant. The operator generates it into the Secret `shimmy-key-<name>`."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "!has(self.secretName) || !self.secretName.startsWith('shimmy-')",
+                "secretName must not name a Secret of the operator's own: shimmy-…",
+            )
+        )
+    )
+
     name: DnsLabel
     """Name of the key, unique in the tenant. Removing the entry revokes the key."""
     secret_name: DnsSubdomain | None = None
     """Secret of the tenant's namespace that holds the key under data.key, instead of a generated one. It must have the
-    form of a generated key: sk-shimmy-ID-SECRET."""
-    expires_at: Annotated[str | None, Field(json_schema_extra={"format": "date-time"})] = None
-    """When the key ends to be accepted, RFC 3339; never if absent."""
+    form of a generated key, sk-shimmy-ID-SECRET, and the Secret the label app.kubernetes.io/part-of=shimmy. It is never
+    changed."""
+    expires_at: Annotated[
+        str | None, Field(max_length=35, pattern=_INSTANT, json_schema_extra={"format": "date-time"})
+    ] = None
+    """From when on the key is not accepted, RFC 3339; it always is if absent."""
     models: Models | None = None
     """Names of the models that may be asked for with it; all of the tenant's if absent."""
     limits: RequestLimits = RequestLimits()
     """Upper bounds of this key, beside the tenant's."""
 
+    @property
+    def expiry(self) -> datetime | None:
+        """When the key ends; None if it never does. What is no time at all is over."""
+        if self.expires_at is None:
+            return None
+        try:
+            found = datetime.fromisoformat(self.expires_at)
+            return found.astimezone(UTC) if found.tzinfo is not None else _LONG_AGO
+        except (ValueError, OverflowError):
+            return _LONG_AGO
+
+
+class AccessState(StrEnum):
+    """Whether a credential lets anybody in."""
+
+    ACTIVE = "Active"
+    EXPIRED = "Expired"
+    """Its time is over."""
+    MISSING = "Missing"
+    """What it names is not there."""
+    INVALID = "Invalid"
+    """What it names is there and is of no use."""
+    REFUSED = "Refused"
+    """It contradicts another one, and would not tell whose the request is."""
+
 
 class Jwks(ApiModel):
-    """An issuer's public keys."""
+    """An issuer's public keys, which a cluster's administrator keeps in one ConfigMap for all tenants.
 
-    config_map_name: DnsSubdomain
-    """ConfigMap of the tenant's namespace."""
+    They decide whose a token is, so that nobody who may write in one tenant's namespace may write them.
+    """
+
     key: Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[-._a-zA-Z0-9]+$")] = "jwks.json"
-    """Entry that holds a JSON Web Key Set (RFC 7517)."""
+    """Entry of the ConfigMap `shimmy-jwks` in the router's namespace that holds a JSON Web Key Set (RFC 7517)."""
 
 
 class TokenAccess(ApiModel):

@@ -3,12 +3,12 @@
 from enum import StrEnum
 from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import ConfigDict, Field
 
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
 from shimmy_api.fallback import Fallback
-from shimmy_api.fields import DnsSubdomain, GroupId, Quantity, ResourceName, list_map, list_set
+from shimmy_api.fields import DnsSubdomain, GroupId, Quantity, ResourceName, cel, list_map, list_set, validations
 
 Flavor = Literal["llama", "airframe"]
 """Line of Shimmy: llama is 1.8 on llama.cpp (CPU, CUDA), airframe is 2.x on Vulkan."""
@@ -70,6 +70,15 @@ class Scheduling(ApiModel):
 class Routing(ApiModel):
     """How requests reach the pods."""
 
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "!has(self.firstByteSeconds) || self.firstByteSeconds <= self.timeoutSeconds",
+                "firstByteSeconds must not be longer than timeoutSeconds",
+            )
+        )
+    )
+
     queue_depth: Annotated[int, Field(ge=0, le=1024)] = 16
     """Requests that may wait in one pod while another one runs there; the next one gets 429."""
     timeout_seconds: Annotated[int, Field(ge=1, le=86_400)] = 600
@@ -94,6 +103,16 @@ class Rollout(ApiModel):
 
 class ShimmyInstanceSpec(ApiModel):
     """A pool of engine pods."""
+
+    model_config = ConfigDict(
+        json_schema_extra=validations(
+            cel(
+                "!has(self.routing.fallback)"
+                " || self.models.all(model, self.routing.fallback.models.exists(other, other != model))",
+                "a model must not be its own only fallback",
+            )
+        )
+    )
 
     models: Annotated[tuple[DnsSubdomain, ...], Field(min_length=1, max_length=64, json_schema_extra=list_set())]
     """Names of ShimmyModels of this namespace."""

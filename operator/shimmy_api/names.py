@@ -69,7 +69,10 @@ ENGINE_ADMIN_PORT_NAME: Final = "admin"
 SECRET_TYPE_KEY: Final = f"{GROUP}/api-key"
 """Type of a Secret that holds one API key under data.key."""
 SECRET_TYPE_KEYS: Final = f"{GROUP}/tenant-keys"
-"""Type of the mirrored Secret: data.engineToken and one data entry `key.<name>` per key of the tenant."""
+"""Type of the mirrored Secret: data.engineToken, one data entry `key.<name>` per key of the tenant that is accepted,
+and one `jwks.<name>` per entry of spec.tokens with an issuer whose public keys are known: a JSON Web Key Set."""
+JWKS: Final = "shimmy-jwks"
+"""ConfigMap in the router's namespace with one data entry per issuer of tokens: a JSON Web Key Set (RFC 7517)."""
 ENGINE_TOKEN_SECRET: Final = "shimmy-engine-token"  # noqa: S105 - the name of a Secret, not a secret
 """Secret in a tenant's namespace that holds under data.token what the router shows to the tenant's engines."""
 

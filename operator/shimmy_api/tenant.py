@@ -4,7 +4,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
-from shimmy_api.access import ApiKey, TenantLimits, TokenAccess
+from shimmy_api.access import AccessState, ApiKey, TenantLimits, TokenAccess
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
 from shimmy_api.fallback import Fallback
@@ -117,7 +117,21 @@ class ShimmyTenantSpec(ApiModel):
                 "has(self.__namespace__) == has(oldSelf.__namespace__)"
                 " && (!has(self.__namespace__) || self.__namespace__ == oldSelf.__namespace__)",
                 "namespace is immutable; delete the tenant and create it anew to move it",
-            )
+            ),
+            cel(
+                "self.keys.all(one, !has(one.secretName)"
+                " || self.keys.exists_one(other, has(other.secretName) && other.secretName == one.secretName))",
+                "two keys must not name one Secret",
+            ),
+            cel(
+                "!has(self.tokens) || self.tokens.all(token, self.keys.all(key, key.name != token.name))",
+                "a key and an entry of tokens must not have one name: both appear in logs and accounts",
+            ),
+            cel(
+                "!has(self.tokens) || self.tokens.all(one, self.tokens.all(other,"
+                " one.?issuer != other.?issuer || (one.claim == other.claim && one.?jwks.key == other.?jwks.key)))",
+                "tokens of one issuer must have the same claim and jwks",
+            ),
         )
     )
 
@@ -152,10 +166,28 @@ class KeyStatus(ApiModel):
     """What may be known of one API key."""
 
     name: DnsLabel
-    id: str
-    """Public part of the key, as it appears in logs and in the usage journal."""
+    id: str | None = None
+    """Public part of the key, as it appears in logs and in the usage journal; absent where there is no key."""
     secret_name: str
     """Secret in the tenant's namespace that holds the key under data.key."""
+    state: AccessState = AccessState.ACTIVE
+    """Whether it lets anybody in."""
+    expires_at: str | None = None
+    """From when on it is not accepted, as in the spec."""
+    message: str = ""
+    """What is the matter and what to do, empty if nothing is."""
+
+
+class TokenStatus(ApiModel):
+    """How one entry of `spec.tokens` is doing."""
+
+    name: DnsLabel
+    state: AccessState = AccessState.ACTIVE
+    """Whether such tokens let anybody in."""
+    keys: Annotated[int | None, Field(ge=0)] = None
+    """Number of the issuer's public keys that tokens may be signed with; absent for the cluster's own tokens."""
+    message: str = ""
+    """What is the matter and what to do, empty if nothing is."""
 
 
 class DiscoverySkip(ApiModel):
@@ -188,5 +220,6 @@ class ShimmyTenantStatus(ApiModel):
     observed_generation: int | None = None
     namespace: str | None = None
     keys: Annotated[tuple[KeyStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
+    tokens: Annotated[tuple[TokenStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     discovery: Annotated[tuple[DiscoverySourceStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     conditions: Conditions = ()

@@ -94,6 +94,35 @@ UNKNOWN: Final = {
     "a source that is no claim": objects.tenant(
         "strict", discovery={"sources": [{"name": "a", "source": "https://example.org/models"}]}
     ),
+    "a key that expires at some time": objects.tenant("strict", keys=[{"name": "a", "expiresAt": "next summer"}]),
+    "a key that expires on a day that there is not": objects.tenant(
+        "strict", keys=[{"name": "a", "expiresAt": "2027-02-29T00:00:00Z"}]
+    ),
+    "a key that expires in no time zone": objects.tenant(
+        "strict", keys=[{"name": "a", "expiresAt": "2027-02-28T00:00:00"}]
+    ),
+    "two keys of one name": objects.tenant("strict", keys=[{"name": "a"}, {"name": "a"}]),
+    "a key for no model": objects.tenant("strict", keys=[{"name": "a", "models": []}]),
+    "two entries of tokens of one name": objects.tenant(
+        "strict",
+        tokens=[{"name": "a", "audience": "x", "values": ["y"]}, {"name": "a", "audience": "z", "values": ["y"]}],
+    ),
+    "tokens of nobody": objects.tenant("strict", tokens=[{"name": "a", "audience": "x", "values": []}]),
+    "an issuer that is no URL": objects.tenant(
+        "strict", tokens=[{"name": "a", "issuer": "id.example", "jwks": {}, "audience": "x", "values": ["y"]}]
+    ),
+    "a limit of nothing": objects.tenant("strict", limits={"requestsPerMinute": 0}),
+    "a key that is limited in tokens": objects.tenant(
+        "strict", keys=[{"name": "a", "limits": {"tokensPerMinute": 1000}}]
+    ),
+    "a weight of nothing": objects.tenant("strict", weight=0),
+    "a fallback to nothing": objects.tenant("strict", fallback={"models": []}),
+    "a fallback on an unknown cause": objects.tenant("strict", fallback={"models": ["tiny"], "on": ["Boredom"]}),
+    "a model that is shared with one tenant twice": {
+        **(shared := objects.model("default", "strict", "pvc://models/tiny.gguf")),
+        "spec": {**shared["spec"], "sharedWith": {"tenants": ["a", "a"]}},
+    },
+    "more retries than make sense": objects.instance("default", "strict", "tiny", routing={"retries": 6}),
     "a placement that does not exist": objects.instance("default", "strict", "tiny", placement="shared"),
     "the group of root": objects.instance("default", "strict", "tiny", gpu={"supplementalGroups": [0]}),
     "shared pods without models": objects.instance("default", "strict", placement="Shared"),
