@@ -77,6 +77,24 @@ QUEUE_FULL: Final = ApiError(
     type="rate_limit_error",
     retry_after=1,
 )
+TOO_MANY_REQUESTS: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    "Too many requests in a minute for this tenant or key. Try again after the time that Retry-After gives.",
+    type="requests",
+)
+TOO_MANY_AT_A_TIME: Final = ApiError(
+    429,
+    "concurrency_limit_exceeded",
+    "Too many requests at a time for this tenant or key. Try again when one of them has ended.",
+    type="requests",
+)
+TOO_MANY_TOKENS: Final = ApiError(
+    429,
+    "rate_limit_exceeded",
+    "Too many tokens in a minute for this tenant. Try again after the time that Retry-After gives.",
+    type="tokens",
+)
 UNTRUSTED_CALLER: Final = ApiError(
     403, "untrusted_caller", "Requests reach an engine only through the router.", type="permission_error"
 )
@@ -96,6 +114,13 @@ HEADERS_TOO_LARGE: Final = ApiError(431, "headers_too_large", "The request's hea
 REQUEST_TIMEOUT: Final = ApiError(408, "request_timeout", "The request did not arrive in time.")
 ENGINE_TIMEOUT: Final = ApiError(
     504, "engine_timeout", "The model did not answer within the time that its instance allows.", type="server_error"
+)
+AGENT_AWAY: Final = ApiError(
+    503,
+    "decision_unavailable",
+    "The router cannot decide on this request at the moment. Try again later.",
+    type="server_error",
+    retry_after=1,
 )
 ROUTER_FAILED: Final = ApiError(500, "router_failed", "The router failed.", type="server_error", retry_after=1)
 OVERLOADED: Final = ApiError(

@@ -1,0 +1,148 @@
+"""Envoy's calls for single requests (ext_proc): the wire around what decides on them.
+
+Fields: https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ext_proc/v3/external_processor.proto
+"""
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import grpc
+from envoy.service.ext_proc.v3 import external_processor_pb2
+from google.protobuf.message import Message
+
+from shimmy_api.errors import ApiError
+from shimmy_router.xds import ext_proc, filters
+
+_SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
+_ANSWERS: Final = (
+    "request_headers",
+    "response_headers",
+    "request_body",
+    "response_body",
+    "request_trailers",
+    "response_trailers",
+)
+"""Each kind of message has an answer of the same name; an empty one changes nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One request, as far as the agent sees it."""
+
+    tenant: str
+    key_id: str = ""
+    model: str = ""
+    """As the client named it."""
+    request_id: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Admitted:
+    """It may go on. The metadata is for the answer's headers: `ext_proc.limit_headers`."""
+
+    metadata: Mapping[str, str] = field(default_factory=dict)
+    ended: Callable[[], None] | None = None
+    """Called once, when the call ends: with the answer where the route tracks it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refused:
+    """It is answered here."""
+
+    error: ApiError
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+
+Decide = Callable[[Call], Awaitable[Admitted | Refused]]
+
+
+class ProcessingService:
+    """Answers each call by what `decide` says."""
+
+    def __init__(self, decide: Decide) -> None:
+        self._decide = decide
+        self.open_calls = 0
+
+    def handler(self) -> grpc.GenericRpcHandler:
+        """What a gRPC server registers."""
+        process = grpc.stream_stream_rpc_method_handler(
+            self._process,
+            request_deserializer=external_processor_pb2.ProcessingRequest.FromString,
+            response_serializer=external_processor_pb2.ProcessingResponse.SerializeToString,
+        )
+        return grpc.method_handlers_generic_handler(_SERVICE, {"Process": process})
+
+    async def _process(
+        self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext
+    ) -> AsyncIterator[Message]:
+        self.open_calls += 1
+        ended: Callable[[], None] | None = None
+        try:
+            async for message in requests:
+                kind = message.WhichOneof("request")
+                if kind != "request_headers":
+                    yield unchanged(kind)
+                    continue
+                outcome = await self._decide(call_of(message, dict(context.invocation_metadata() or ())))
+                if isinstance(outcome, Refused):
+                    yield refusal(outcome)
+                    continue
+                ended = outcome.ended
+                yield admission(outcome)
+        finally:
+            self.open_calls -= 1
+            if ended:
+                ended()
+
+
+def call_of(message: Any, metadata: Mapping[str, str]) -> Call:
+    """What a ProcessingRequest of request headers and the call's gRPC metadata say; empty where they say nothing."""
+    listed = message.request_headers.headers.headers
+    headers = {header.key: header.raw_value or header.value.encode() for header in listed}
+    known = message.metadata_context.filter_metadata
+    fields = known[filters.NAMESPACE].fields if filters.NAMESPACE in known else {}
+    return Call(
+        tenant=str(metadata.get(ext_proc.TENANT_METADATA, "")),
+        key_id=fields[filters.META_KEY_ID].string_value if filters.META_KEY_ID in fields else "",
+        model=headers.get(filters.ROUTE, b"").decode(errors="replace"),
+        request_id=headers.get("x-request-id", b"").decode(errors="replace"),
+    )
+
+
+def unchanged(kind: str | None) -> Message:
+    """The ProcessingResponse that lets a message of this kind pass.
+
+    Raises:
+        ValueError: Envoy sent a message of a kind that is not known.
+    """
+    if kind not in _ANSWERS:
+        raise ValueError(f"unknown kind of message: {kind}")
+    response = external_processor_pb2.ProcessingResponse()
+    getattr(response, kind).SetInParent()
+    message: Message = response
+    return message
+
+
+def admission(admitted: Admitted) -> Message:
+    """The ProcessingResponse that lets the request go on."""
+    response: Any = unchanged("request_headers")
+    if admitted.metadata:
+        response.dynamic_metadata.update({ext_proc.LIMITS_NAMESPACE: dict(admitted.metadata)})
+    message: Message = response
+    return message
+
+
+def refusal(refused: Refused) -> Message:
+    """The ProcessingResponse that answers instead."""
+    extra = {**refused.headers, "content-type": "application/json"}
+    response = external_processor_pb2.ProcessingResponse()
+    immediate = response.immediate_response
+    immediate.status.code = refused.error.status
+    immediate.body = refused.error.body()
+    immediate.details = "shimmy_refused"
+    for name, value in extra.items():
+        option = immediate.headers.set_headers.add()
+        option.header.key, option.header.raw_value = name, value.encode()
+    message: Message = response
+    return message

@@ -1,0 +1,108 @@
+"""The filter through which the agent decides on single requests, and the routes' words that switch it on. Pure.
+
+It is disabled in the listener, so that requests that need no decision neither call the agent nor pay for the filter. A
+tenant's initial routes enable it; it stands behind the filters that find the model, and takes what the route says of it
+from the route that was chosen after them: a model's route can override what the initial route asked for.
+
+One gRPC stream (external_processor.proto) is one request. It carries one message with the request's headers; with
+`track` it stays open until the answer has ended, whichever way, so that open streams are running requests. An answer
+with trailers is then one message more; its chunks are none.
+"""
+
+from enum import StrEnum
+from typing import Any, Final
+
+from shimmy_router.xds.filters import NAMESPACE, overwrite, typed
+
+EXT_PROC_FILTER: Final = "shimmy.ext_proc"
+CALLS_CLUSTER: Final = "shimmy-agent-calls"
+"""The agent again, on connections of its own: open requests must not use up what xDS needs."""
+MAX_CALLS: Final = 20_000
+"""Requests that may be with the agent at a time; more fail as if it were away."""
+MESSAGE_TIMEOUT: Final = "0.5s"
+"""Within which the agent answers a message, or asks for more time. Past it, it counts as away."""
+MAX_HOLD: Final = "3600s"
+"""The longest time that the agent may ask for."""
+AWAY_STATUS: Final = 511
+"""Status of Envoy's own answer where a decision is needed and the agent is away. Nothing else answers so; the listener
+makes it a 503."""
+
+TENANT_METADATA: Final = "x-shimmy-tenant"
+"""gRPC metadata of a call: the tenant, as its route table says it."""
+
+LIMITS_NAMESPACE: Final = "shimmy.limits"
+"""Dynamic metadata that the agent answers with."""
+LIMIT_HEADERS: Final = (
+    "x-ratelimit-limit-requests",
+    "x-ratelimit-remaining-requests",
+    "x-ratelimit-reset-requests",
+)
+"""OpenAI's: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers"""
+
+_READ: Final = ("x-request-id", "x-shimmy-route")
+"""All that the agent sees of a request's headers: no credential, and little to parse."""
+
+
+class OnFailure(StrEnum):
+    """What happens to a request while the agent is away or slow."""
+
+    GO_ON = "go on"
+    REFUSE = "refuse"
+
+
+def ext_proc_filter() -> dict[str, Any]:
+    """The filter, as it stands in the listener."""
+    config = typed(
+        "extensions.filters.http.ext_proc.v3.ExternalProcessor",
+        # Without a limit: with `track` a call lasts as long as the answer.
+        grpc_service={"envoy_grpc": {"cluster_name": CALLS_CLUSTER}, "timeout": "0s"},
+        failure_mode_allow=False,
+        status_on_error={"code": AWAY_STATUS},
+        message_timeout=MESSAGE_TIMEOUT,
+        max_message_timeout=MAX_HOLD,
+        processing_mode=_mode(track=False),
+        forward_rules={"allowed_headers": {"patterns": [{"exact": name} for name in _READ]}},
+        metadata_options={
+            "forwarding_namespaces": {"untyped": [NAMESPACE]},
+            "receiving_namespaces": {"untyped": [LIMITS_NAMESPACE]},
+        },
+        mutation_rules={"disallow_all": {"value": False}},
+        stat_prefix="shimmy",
+    )
+    return {"name": EXT_PROC_FILTER, "disabled": True, "typed_config": config}
+
+
+def enabled(tenant: str, *, track: bool, on_failure: OnFailure) -> dict[str, Any]:
+    """typed_per_filter_config of a route whose requests the agent decides on."""
+    return {
+        EXT_PROC_FILTER: typed(
+            "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+            overrides={
+                "processing_mode": _mode(track=track),
+                "failure_mode_allow": on_failure is OnFailure.GO_ON,
+                "grpc_initial_metadata": [{"key": TENANT_METADATA, "value": tenant}],
+            },
+        )
+    }
+
+
+def disabled() -> dict[str, Any]:
+    """typed_per_filter_config of a model's route that needs no decision, though the initial route asked for one."""
+    return {EXT_PROC_FILTER: typed("extensions.filters.http.ext_proc.v3.ExtProcPerRoute", disabled=True)}
+
+
+def limit_headers() -> list[dict[str, Any]]:
+    """response_headers_to_add of a tenant with limits: what the agent said of them, and nothing where it did not."""
+    return [overwrite(name, f"%DYNAMIC_METADATA({LIMITS_NAMESPACE}:{name})%") for name in LIMIT_HEADERS]
+
+
+def _mode(*, track: bool) -> dict[str, Any]:
+    return {
+        "request_header_mode": "SEND",
+        "response_header_mode": "SKIP",
+        "request_body_mode": "NONE",
+        "response_body_mode": "NONE",
+        "request_trailer_mode": "SKIP",
+        # Envoy keeps the stream open for trailers that may come.
+        "response_trailer_mode": "SEND" if track else "SKIP",
+    }
