@@ -12,7 +12,7 @@ import grpc
 from shimmy_router import persist
 from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
-from shimmy_router.fleet import compile_fleet
+from shimmy_router.assembly import compile_fleet
 from shimmy_router.metrics import Metrics
 from shimmy_router.publisher import Publisher
 from shimmy_router.server import serve

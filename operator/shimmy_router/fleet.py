@@ -1,37 +1,103 @@
-"""The fleet as the router sees it, put together from records. Pure."""
+"""The fleet as the router sees it: who may come in, and where their requests go. Pure data."""
 
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Final, TypeVar
+from typing import Final
 
-from shimmy_api import names
+from shimmy_api.access import RequestLimits, TenantLimits
+from shimmy_api.fallback import Trigger
 from shimmy_api.instance import Routing
-from shimmy_router.records import (
-    Endpoint,
-    InstanceRecord,
-    KeysRecord,
-    ModelRecord,
-    Record,
-    SliceRecord,
-    TenantRecord,
-)
+from shimmy_router.records import NO_LIMITS, NO_TENANT_LIMITS, Endpoint
 
 DEFAULT_TIMEOUT_SECONDS: Final[int] = Routing().timeout_seconds
+DEFAULT_RETRIES: Final[int] = Routing().retries
 
-R = TypeVar("R", TenantRecord, KeysRecord, ModelRecord, InstanceRecord, SliceRecord)
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An API key that is accepted."""
+
+    value: str = field(repr=False)
+    id: str
+    """Its public part, sk-shimmy-xxxxxxxx, which may be logged."""
+    name: str
+    """Its entry in the tenant's spec."""
+    expires: float | None = None
+    """Seconds since the epoch; None for never."""
+    models: frozenset[str] | None = None
+    """Names of the models that may be asked for with it; None for all of the tenant's."""
+    limits: RequestLimits = NO_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """Bearer tokens (JWT) that are accepted."""
+
+    name: str
+    """Entry in the tenant's spec; stands where the id of a key stands otherwise."""
+    issuer: str
+    audience: str
+    claim: str
+    values: tuple[str, ...]
+    """Values of the claim that belong to the tenant."""
+    jwks: str = field(repr=False)
+    """The issuer's public keys, RFC 7517."""
+    models: frozenset[str] | None = None
+    """Names of the models that may be asked for with one; None for all of the tenant's."""
+    limits: RequestLimits = NO_LIMITS
+
+
+@dataclass(frozen=True, slots=True)
+class Substitute:
+    """A model that stands in for another one."""
+
+    model: str
+    cluster: str
+    ready: bool
+    """Whether a pod of it takes requests."""
+    engine_token: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Fallback:
+    """What to do when a model cannot answer."""
+
+    chain: tuple[Substitute, ...]
+    """In the order in which they are tried: only models that the tenant can use, and never the model itself."""
+    on: frozenset[Trigger]
 
 
 @dataclass(frozen=True, slots=True)
 class Model:
-    """A model that a tenant's keys can ask for."""
+    """A model that a tenant's keys can ask for: the tenant's own, or one that another tenant shares with it."""
 
     name: str
-    aliases: tuple[str, ...]
-    """The aliases that it has, those that an older model of the tenant claims excluded."""
-    timeout_seconds: int
+    owner: str
+    """Name of the tenant whose pods serve it."""
+    aliases: tuple[str, ...] = ()
+    """Under which this tenant can ask for it, those that another of its models has excluded."""
+    timeout_seconds: int = DEFAULT_TIMEOUT_SECONDS
     """The longest of all instances that serve it: they share one cluster."""
-    endpoints: tuple[Endpoint, ...]
+    first_byte_seconds: int | None = None
+    """Longest time until the answer begins, the longest of all instances; None where one of them sets no bound."""
+    retries: int = DEFAULT_RETRIES
+    """The most of all instances."""
+    ready: bool = False
+    """Whether a pod takes requests."""
+    endpoints: tuple[Endpoint, ...] = ()
+    """Its pods, each with the weight of its instance. Empty where it is shared: its owner's model has them."""
+    fallback: Fallback | None = None
+    """Of the oldest instance that says so, else of the tenant that asks."""
+    engine_token: str = field(default="", repr=False)
+    """What the owner's engines want to see."""
+    shared: bool = False
+    """Whether it belongs to another tenant than the one that can ask for it here."""
+    offered: bool = False
+    """Whether the owner shares it with others."""
+
+    @property
+    def cluster(self) -> str:
+        """Name of the cluster of its pods, the same for all who can ask for it."""
+        return f"{self.owner}/{self.name}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +106,18 @@ class Tenant:
 
     name: str
     namespace: str
-    keys: tuple[str, ...] = field(repr=False)
-    engine_token: str = field(repr=False)
-    models: tuple[Model, ...]
+    keys: tuple[Key, ...] = ()
+    tokens: tuple[Token, ...] = ()
+    models: tuple[Model, ...] = ()
+    """Its own and those that are shared with it, sorted by name."""
+    limits: TenantLimits = NO_TENANT_LIMITS
+    priority: int = 0
+    weight: int = 1
+
+    @property
+    def open(self) -> bool:
+        """Whether anybody can come in."""
+        return bool(self.keys or self.tokens)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,86 +125,3 @@ class Fleet:
     """All tenants, by name. What is not in here is not allowed."""
 
     tenants: tuple[Tenant, ...] = ()
-
-
-def compile_fleet(records: Iterable[Record]) -> Fleet:
-    """The fleet that these records describe, whatever their order.
-
-    A namespace that two tenants claim belongs to the older one. A key that two tenants hold identifies neither.
-    """
-    pool = list(records)
-    secrets = {record.tenant: record for record in _of(KeysRecord, pool)}
-    uses = Counter(key for record in secrets.values() for key in record.keys)
-    models = _models(pool)
-    tenants = []
-    claimed: set[str] = set()
-    for record in sorted(_of(TenantRecord, pool), key=lambda t: (t.created, t.name)):
-        if record.namespace in claimed:
-            continue
-        claimed.add(record.namespace)
-        secret = secrets.get(names.bounded(record.name))
-        tenants.append(
-            Tenant(
-                name=record.name,
-                namespace=record.namespace,
-                keys=tuple(key for key in secret.keys if uses[key] == 1) if secret else (),
-                engine_token=secret.engine_token if secret else "",
-                models=models.get(record.namespace, ()),
-            )
-        )
-    return Fleet(tuple(sorted(tenants, key=lambda t: t.name)))
-
-
-def assign_aliases(models: Iterable[ModelRecord]) -> dict[str, tuple[str, ...]]:
-    """The aliases that each model of one namespace has, by the model's name.
-
-    A model's own name is always its own. Of several models that claim an alias the oldest has it; equally old ones
-    are ordered by name.
-    """
-    pool = sorted(models, key=lambda m: (m.created, m.name))
-    taken = {model.name for model in pool}
-    result = {}
-    for model in pool:
-        won = tuple(alias for alias in dict.fromkeys(model.aliases) if alias not in taken)
-        taken.update(won)
-        result[model.name] = won
-    return result
-
-
-def _models(pool: list[Record]) -> Mapping[str, tuple[Model, ...]]:
-    """The models of each namespace, sorted by name."""
-    by_namespace: dict[str, list[ModelRecord]] = defaultdict(list)
-    for model in _of(ModelRecord, pool):
-        by_namespace[model.namespace].append(model)
-    timeouts: dict[tuple[str, str], int] = {}
-    for instance in _of(InstanceRecord, pool):
-        for name in instance.models:
-            place = (instance.namespace, name)
-            timeouts[place] = max(timeouts.get(place, 0), instance.timeout_seconds)
-    endpoints: dict[tuple[str, str], set[Endpoint]] = defaultdict(set)
-    for piece in _of(SliceRecord, pool):
-        endpoints[piece.namespace, piece.model].update(piece.endpoints)
-
-    result = {}
-    for namespace, records in by_namespace.items():
-        aliases = assign_aliases(records)
-        result[namespace] = tuple(
-            Model(
-                name=record.name,
-                aliases=aliases[record.name],
-                timeout_seconds=timeouts.get((namespace, record.name), DEFAULT_TIMEOUT_SECONDS),
-                endpoints=_usable(endpoints.get((namespace, names.bounded(record.name)), set())),
-            )
-            for record in sorted(records, key=lambda m: m.name)
-        )
-    return result
-
-
-def _usable(endpoints: set[Endpoint]) -> tuple[Endpoint, ...]:
-    """Each address once. Two slices may hold one while they are being rewritten; then the pod that ends counts."""
-    leaving = {(e.address, e.port) for e in endpoints if e.draining}
-    return tuple(sorted(e for e in endpoints if e.draining or (e.address, e.port) not in leaving))
-
-
-def _of(kind: type[R], pool: list[Record]) -> list[R]:
-    return [record for record in pool if isinstance(record, kind)]

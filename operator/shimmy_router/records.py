@@ -2,18 +2,25 @@
 
 import base64
 import binascii
+import json
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shimmy_api import names
-from shimmy_api.instance import ShimmyInstanceSpec
+from shimmy_api.access import ApiKey, RequestLimits, TenantLimits, TokenAccess
+from shimmy_api.fallback import Fallback
+from shimmy_api.instance import Routing, ShimmyInstanceSpec
 from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.tenant import ShimmyTenantSpec, ShimmyTenantStatus
 
+NO_LIMITS: Final = RequestLimits()
+NO_TENANT_LIMITS: Final = TenantLimits()
+
 _KEY = re.compile(names.KEY_PATTERN)
 _KEY_ENTRY: Final = "key."
+_JWKS_ENTRY: Final = "jwks."
 _ENGINE_TOKEN_ENTRY: Final = "engineToken"  # noqa: S105 - the name of an entry, not a secret
 _TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
 """Printable ASCII without blanks: what fits into a header as it is."""
@@ -27,6 +34,12 @@ class TenantRecord:
     created: str
     """metadata.creationTimestamp: RFC 3339 in UTC, which sorts as text."""
     namespace: str
+    keys: tuple[ApiKey, ...] = ()
+    tokens: tuple[TokenAccess, ...] = ()
+    limits: TenantLimits = NO_TENANT_LIMITS
+    priority: int = 0
+    weight: int = 1
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +48,11 @@ class KeysRecord:
 
     tenant: str
     """Value of the label: the tenant's name, bounded to a label's length."""
-    keys: tuple[str, ...]
+    keys: Mapping[str, str]
+    """By the name of their entry in the tenant's spec."""
     engine_token: str
+    jwks: Mapping[str, str] = field(default_factory=dict)
+    """JSON Web Key Sets, by the name of the tenant's entry for such tokens."""
 
     def __repr__(self) -> str:
         return f"KeysRecord(tenant={self.tenant!r}, {len(self.keys)} keys)"
@@ -49,7 +65,11 @@ class ModelRecord:
     namespace: str
     name: str
     created: str
-    aliases: tuple[str, ...]
+    aliases: tuple[str, ...] = ()
+    all_tenants: bool = False
+    """Whether every tenant may use it."""
+    shared_with: tuple[str, ...] = ()
+    """Names of tenants that may use it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,8 +77,14 @@ class InstanceRecord:
     """A ShimmyInstance."""
 
     namespace: str
+    name: str
+    created: str
     models: tuple[str, ...]
-    timeout_seconds: int
+    timeout_seconds: int = Routing().timeout_seconds
+    first_byte_seconds: int | None = None
+    retries: int = Routing().retries
+    weight: int = Routing().weight
+    fallback: Fallback | None = None
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -69,6 +95,12 @@ class Endpoint:
     port: int
     draining: bool = False
     """Whether the pod is being deleted: it finishes what it has and gets nothing new."""
+    pod: str = ""
+    """The pod's name, empty if unknown."""
+    zone: str = ""
+    """Where its node is, empty if unknown."""
+    weight: int = 1
+    """Share that it gets beside the model's other pods."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +110,8 @@ class SliceRecord:
     namespace: str
     model: str
     """Value of the label: the model's name, bounded to a label's length."""
+    instance: str
+    """Value of the label: the instance's name, bounded to a label's length; empty if there is none."""
     endpoints: tuple[Endpoint, ...]
 
 
@@ -91,7 +125,17 @@ def parse_tenant(manifest: Manifest) -> TenantRecord:
     spec = ShimmyTenantSpec.model_validate(manifest.get("spec") or {})
     status = ShimmyTenantStatus.model_validate(manifest.get("status") or {})
     namespace = status.namespace or spec.namespace or names.tenant_namespace(metadata["name"])
-    return TenantRecord(metadata["name"], _created(metadata), namespace)
+    return TenantRecord(
+        name=metadata["name"],
+        created=_created(metadata),
+        namespace=namespace,
+        keys=spec.keys,
+        tokens=spec.tokens,
+        limits=spec.limits,
+        priority=spec.priority,
+        weight=spec.weight,
+        fallback=spec.fallback,
+    )
 
 
 def parse_keys(manifest: Manifest) -> KeysRecord | None:
@@ -100,39 +144,62 @@ def parse_keys(manifest: Manifest) -> KeysRecord | None:
     if not tenant or manifest.get("type") != names.SECRET_TYPE_KEYS:
         return None
     entries = _decoded(manifest)
-    keys = {value for entry, value in entries.items() if entry.startswith(_KEY_ENTRY) and _KEY.fullmatch(value)}
+    keys = {name: value for name, value in _named(entries, _KEY_ENTRY) if _KEY.fullmatch(value)}
+    jwks = {name: value for name, value in _named(entries, _JWKS_ENTRY) if _is_key_set(value)}
     token = entries.get(_ENGINE_TOKEN_ENTRY, "")
-    return KeysRecord(tenant, tuple(sorted(keys)), token if _TOKEN.fullmatch(token) else "")
+    return KeysRecord(tenant, keys, token if _TOKEN.fullmatch(token) else "", jwks)
 
 
 def parse_model(manifest: Manifest) -> ModelRecord:
     """A ShimmyModel."""
     metadata = manifest["metadata"]
     spec = ShimmyModelSpec.model_validate(manifest["spec"])
-    return ModelRecord(metadata["namespace"], metadata["name"], _created(metadata), spec.aliases)
+    sharing = spec.shared_with
+    return ModelRecord(
+        metadata["namespace"],
+        metadata["name"],
+        _created(metadata),
+        spec.aliases,
+        all_tenants=sharing.all_tenants,
+        shared_with=sharing.tenants,
+    )
 
 
 def parse_instance(manifest: Manifest) -> InstanceRecord:
     """A ShimmyInstance."""
+    metadata = manifest["metadata"]
     spec = ShimmyInstanceSpec.model_validate(manifest["spec"])
-    return InstanceRecord(manifest["metadata"]["namespace"], spec.models, spec.routing.timeout_seconds)
+    routing = spec.routing
+    return InstanceRecord(
+        namespace=metadata["namespace"],
+        name=metadata["name"],
+        created=_created(metadata),
+        models=spec.models,
+        timeout_seconds=routing.timeout_seconds,
+        first_byte_seconds=routing.first_byte_seconds,
+        retries=routing.retries,
+        weight=routing.weight,
+        fallback=routing.fallback,
+    )
 
 
 def parse_slice(manifest: Manifest) -> SliceRecord | None:
     """An EndpointSlice of a model, or None for any other. Endpoints that are neither ready nor ending are left out."""
     metadata = manifest["metadata"]
-    model = (metadata.get("labels") or {}).get(names.LABEL_MODEL)
+    labels = metadata.get("labels") or {}
+    model = labels.get(names.LABEL_MODEL)
     if not model or manifest.get("addressType") not in {"IPv4", "IPv6"}:
         return None
     ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.ENGINE_PORT_NAME]
     endpoints = [
-        Endpoint(address, port, draining)
+        Endpoint(address, port, draining, _pod(endpoint), str(endpoint.get("zone") or ""))
         for endpoint in manifest.get("endpoints") or ()
         for draining in _use(endpoint.get("conditions") or {})
         for address in endpoint.get("addresses") or ()
         for port in ports
     ]
-    return SliceRecord(metadata["namespace"], model, tuple(sorted(set(endpoints))))
+    instance = str(labels.get(names.LABEL_INSTANCE_OF) or "")
+    return SliceRecord(metadata["namespace"], model, instance, tuple(sorted(set(endpoints))))
 
 
 PARSERS: Final[Mapping[str, Callable[[Manifest], Record | None]]] = {
@@ -153,6 +220,26 @@ def _use(conditions: Mapping[str, bool | None]) -> tuple[bool, ...]:
     if conditions.get("terminating"):
         return (True,)
     return () if conditions.get("ready") is False else (False,)
+
+
+def _pod(endpoint: Manifest) -> str:
+    target = endpoint.get("targetRef") or {}
+    return str(target.get("name") or "") if target.get("kind") == "Pod" else ""
+
+
+def _named(entries: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:
+    """The entries whose name begins with `prefix`, by the rest of it."""
+    for entry, value in sorted(entries.items()):
+        if entry.startswith(prefix):
+            yield entry.removeprefix(prefix), value
+
+
+def _is_key_set(text: str) -> bool:
+    try:
+        found = json.loads(text)
+    except ValueError:
+        return False
+    return isinstance(found, dict) and isinstance(found.get("keys"), list)
 
 
 def _created(metadata: Manifest) -> str:

@@ -106,15 +106,16 @@ def key_of(tenant: str, *, number: int = 0) -> str:
     return f"sk-shimmy-{tenant:x>7}{number}-{'0123456789abcdef' * 2}"
 
 
-def tenant(name: str, *, token: str, keys: Sequence[str] | None = None) -> list[Manifest]:
-    """A tenant and its mirrored keys."""
-    entries = {f"key.{index}": key for index, key in enumerate([key_of(name)] if keys is None else keys)}
+def tenant(name: str, *, token: str, keys: Sequence[str] | None = None, **spec: Any) -> list[Manifest]:
+    """A tenant and its mirrored keys, named by their number."""
+    values = {str(index): key for index, key in enumerate([key_of(name)] if keys is None else keys)}
+    entries = {f"key.{entry}": key for entry, key in values.items()}
     return [
         {
             "apiVersion": "shimmy.dev/v1alpha1",
             "kind": "ShimmyTenant",
             "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {},
+            "spec": {"keys": [{"name": entry} for entry in values], **spec},
             "status": {"namespace": f"shimmy-{name}"},
         },
         {

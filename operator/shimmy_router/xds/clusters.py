@@ -5,24 +5,22 @@ from typing import Any, Final
 from envoy.config.cluster.v3 import cluster_pb2
 from envoy.config.endpoint.v3 import endpoint_pb2
 
-from shimmy_router.fleet import Model, Tenant
+from shimmy_router.fleet import Model
 from shimmy_router.records import Endpoint
 from shimmy_router.xds.filters import typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
-from shimmy_router.xds.routes import cluster_name
 
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNBOUNDED: Final = 1_000_000
 """The runners bound their queues themselves, and say so to the client; Envoy's breakers would only say 503."""
 
 
-def cluster(tenant: Tenant, model: Model) -> Resource:
+def cluster(model: Model) -> Resource:
     """The cluster. Its content depends on the names only, so that no change of pods makes Envoy warm it anew."""
-    name = cluster_name(tenant, model)
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _UNBOUNDED)
     config: dict[str, Any] = {
-        "name": name,
+        "name": model.cluster,
         "type": "EDS",
         "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
         "connect_timeout": "2s",
@@ -32,7 +30,7 @@ def cluster(tenant: Tenant, model: Model) -> Resource:
         "circuit_breakers": {"thresholds": [limits]},
         "typed_extension_protocol_options": {HTTP_OPTIONS: http2()},
     }
-    return Resource.of(name, parse(config, cluster_pb2.Cluster))
+    return Resource.of(model.cluster, parse(config, cluster_pb2.Cluster))
 
 
 def http2() -> dict[str, Any]:
@@ -45,14 +43,13 @@ def http2() -> dict[str, Any]:
     )
 
 
-def endpoints(tenant: Tenant, model: Model) -> Resource:
+def endpoints(model: Model) -> Resource:
     """The pods of the cluster."""
-    name = cluster_name(tenant, model)
     assignment = {
-        "cluster_name": name,
+        "cluster_name": model.cluster,
         "endpoints": [{"lb_endpoints": [_endpoint(e) for e in model.endpoints]}] if model.endpoints else [],
     }
-    return Resource.of(name, parse(assignment, endpoint_pb2.ClusterLoadAssignment))
+    return Resource.of(model.cluster, parse(assignment, endpoint_pb2.ClusterLoadAssignment))
 
 
 def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
@@ -60,4 +57,5 @@ def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
     return {
         "endpoint": {"address": address},
         "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
+        "load_balancing_weight": endpoint.weight,
     }

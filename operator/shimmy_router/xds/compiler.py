@@ -22,11 +22,11 @@ class Compiler:
 
 
 def tenant_resources(tenant: Tenant) -> Iterator[Resource]:
-    """The resources of one tenant. Without a key nobody could use them, so there are none then."""
-    if not tenant.keys:
-        return
+    """The resources of one tenant. What nobody could use is left out."""
     for model in tenant.models:
-        yield cluster(tenant, model)
-        yield endpoints(tenant, model)
-    yield routes(tenant)
-    yield from scopes(tenant)
+        if not model.shared and (tenant.open or model.offered):
+            yield cluster(model)
+            yield endpoints(model)
+    if tenant.open:
+        yield routes(tenant)
+        yield from scopes(tenant)

@@ -23,11 +23,6 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
 
-def cluster_name(tenant: Tenant, model: Model) -> str:
-    """One cluster per tenant and model."""
-    return f"{tenant.name}/{model.name}"
-
-
 def routes(tenant: Tenant) -> Resource:
     """The tenant's RouteConfiguration."""
     known = {name: model for model in tenant.models for name in (model.name, *model.aliases)}
@@ -60,9 +55,9 @@ def routes(tenant: Tenant) -> Resource:
 
 
 def models_body(tenant: Tenant) -> str:
-    """OpenAI's list of models: the tenant's own and their aliases."""
-    ids = sorted(name for model in tenant.models for name in (model.name, *model.aliases))
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": tenant.name} for name in ids]
+    """OpenAI's list of models: those that the tenant can use, and their aliases."""
+    ids = sorted((name, model.owner) for model in tenant.models for name in (model.name, *model.aliases))
+    data = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in ids]
     return json.dumps({"object": "list", "data": data}, separators=(",", ":"))
 
 
@@ -95,12 +90,15 @@ def _model_route(tenant: Tenant, model: Model) -> dict[str, Any]:
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
         "route": {
-            "cluster": cluster_name(tenant, model),
+            "cluster": model.cluster,
             "timeout": seconds,
             # A request may wait for its turn in silence, longer than the listener allows elsewhere.
             "idle_timeout": seconds,
         },
-        "request_headers_to_add": [overwrite(headers.MODEL, model.name)],
+        "request_headers_to_add": [
+            overwrite(headers.MODEL, model.name),
+            *([overwrite(headers.ENGINE_TOKEN, model.engine_token)] if model.engine_token else []),
+        ],
     }
 
 
@@ -109,10 +107,11 @@ def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
     values = {
         headers.TENANT: tenant.name,
         headers.KEY_ID: f"%DYNAMIC_METADATA({filters.NAMESPACE}:{filters.META_KEY_ID})%",
-        headers.ENGINE_TOKEN: tenant.engine_token,
+        headers.PRIORITY: str(tenant.priority),
+        headers.WEIGHT: str(tenant.weight),
         "te": "trailers",
     }
-    return [overwrite(header, value) for header, value in values.items() if value]
+    return [overwrite(header, value) for header, value in values.items()]
 
 
 def _retry_policy() -> dict[str, Any]:

@@ -17,7 +17,7 @@ def scopes(tenant: Tenant) -> Iterator[Resource]:
     """Which credentials lead to this tenant's routes. A resource's name is a digest, as Envoy may log names."""
     for key in tenant.keys:
         for form in _KEY_FORMS:
-            credential = form.format(key)
+            credential = form.format(key.value)
             name = hashlib.sha256(f"{tenant.name} {credential}".encode()).hexdigest()[:32]
             fragment = scoped_route_pb2.ScopedRouteConfiguration.Key.Fragment(string_key=credential)
             scope = scoped_route_pb2.ScopedRouteConfiguration(

@@ -3,7 +3,7 @@
 import pytest
 
 from shimmy_router.delta import DeltaStream, Request, Response
-from shimmy_router.fleet import Fleet, Model, Tenant
+from shimmy_router.fleet import Fleet, Key, Model, Tenant
 from shimmy_router.records import Endpoint
 from shimmy_router.xds.compiler import Compiler
 from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, ROUTES, SCOPE, Snapshot
@@ -12,8 +12,9 @@ KEY = "sk-shimmy-aaaaaaaa-0123456789abcdef0123456789abcdef"
 
 
 def snapshot(*models: str, keys: tuple[str, ...] = (KEY,)) -> Snapshot:
-    served = tuple(Model(name, (), 60, (Endpoint("192.0.2.1", 8080),)) for name in models)
-    return Compiler().compile(Fleet((Tenant("a", "shimmy-a", keys, "token-of-tenant-a", served),)))
+    served = tuple(Model(name, "a", endpoints=(Endpoint("192.0.2.1", 8080),)) for name in models)
+    accepted = tuple(Key(key, key[:18], key[10:18]) for key in keys)
+    return Compiler().compile(Fleet((Tenant("a", "shimmy-a", accepted, models=served),)))
 
 
 class Envoy:

@@ -1,0 +1,267 @@
+"""From records to the fleet. Pure."""
+
+import re
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Final, TypeVar
+
+from shimmy_api import fallback, names
+from shimmy_router.fleet import (
+    DEFAULT_RETRIES,
+    DEFAULT_TIMEOUT_SECONDS,
+    Fallback,
+    Fleet,
+    Key,
+    Model,
+    Substitute,
+    Tenant,
+    Token,
+)
+from shimmy_router.records import (
+    Endpoint,
+    InstanceRecord,
+    KeysRecord,
+    ModelRecord,
+    Record,
+    SliceRecord,
+    TenantRecord,
+)
+
+_KEY_ID: Final = re.compile(rf"{names.KEY_PREFIX}-[a-z0-9]+")
+_EXPIRED: Final = 0.0
+
+R = TypeVar("R", TenantRecord, KeysRecord, ModelRecord, InstanceRecord, SliceRecord)
+P = TypeVar("P", ModelRecord, InstanceRecord, SliceRecord)
+
+
+@dataclass(frozen=True, slots=True)
+class OwnModel:
+    """A model as its owner has it, before it is known who asks for it."""
+
+    model: Model
+    created: str
+    fallback: fallback.Fallback | None
+    """The rule of its instances."""
+    all_tenants: bool
+    tenants: frozenset[str]
+
+    def offered_to(self, tenant: str) -> bool:
+        """Whether a tenant other than the owner may use it."""
+        return tenant != self.model.owner and (self.all_tenants or tenant in self.tenants)
+
+
+def compile_fleet(records: Iterable[Record]) -> Fleet:
+    """The fleet that these records describe, whatever their order.
+
+    A namespace that two tenants claim belongs to the older one. A key that two entries hold identifies neither.
+    """
+    pool = list(records)
+    secrets = {record.tenant: record for record in _of(KeysRecord, pool)}
+    uses = Counter(key for record in secrets.values() for key in record.keys.values())
+    models, instances, slices = (
+        _by_namespace(_of(ModelRecord, pool)),
+        _by_namespace(_of(InstanceRecord, pool)),
+        _by_namespace(_of(SliceRecord, pool)),
+    )
+    owners: dict[str, TenantRecord] = {}
+    for record in sorted(_of(TenantRecord, pool), key=lambda t: (t.created, t.name)):
+        owners.setdefault(record.namespace, record)
+    own = {
+        record.name: own_models(
+            record.name, secrets.get(names.bounded(record.name)), models[space], instances[space], slices[space]
+        )
+        for space, record in owners.items()
+    }
+    everything = [model for group in own.values() for model in group]
+    tenants = [
+        compile_tenant(
+            record,
+            secrets.get(names.bounded(record.name)),
+            uses,
+            own[record.name],
+            [model for model in everything if model.offered_to(record.name)],
+        )
+        for record in owners.values()
+    ]
+    return Fleet(tuple(sorted(tenants, key=lambda t: t.name)))
+
+
+def own_models(
+    tenant: str,
+    secret: KeysRecord | None,
+    models: Sequence[ModelRecord],
+    instances: Iterable[InstanceRecord],
+    slices: Iterable[SliceRecord],
+) -> tuple[OwnModel, ...]:
+    """The models of one tenant from what its namespace holds."""
+    serving: dict[str, list[InstanceRecord]] = defaultdict(list)
+    for instance in sorted(instances, key=lambda i: (i.created, i.name)):
+        for name in instance.models:
+            serving[name].append(instance)
+    pods: dict[str, list[SliceRecord]] = defaultdict(list)
+    for piece in slices:
+        pods[piece.model].append(piece)
+    aliases = assign_aliases(models)
+    return tuple(
+        _own_model(tenant, secret, record, aliases[record.name], serving[record.name], pods[names.bounded(record.name)])
+        for record in sorted(models, key=lambda m: m.name)
+    )
+
+
+def _own_model(
+    tenant: str,
+    secret: KeysRecord | None,
+    record: ModelRecord,
+    aliases: tuple[str, ...],
+    instances: Sequence[InstanceRecord],
+    slices: Sequence[SliceRecord],
+) -> OwnModel:
+    weights = {names.bounded(instance.name): instance.weight for instance in instances}
+    endpoints = _usable(
+        {replace(pod, weight=weights.get(piece.instance, 1)) for piece in slices for pod in piece.endpoints}
+    )
+    first_bytes = [instance.first_byte_seconds for instance in instances]
+    model = Model(
+        name=record.name,
+        owner=tenant,
+        aliases=aliases,
+        timeout_seconds=max((i.timeout_seconds for i in instances), default=DEFAULT_TIMEOUT_SECONDS),
+        first_byte_seconds=None if None in first_bytes else max((s for s in first_bytes if s), default=None),
+        retries=max((i.retries for i in instances), default=DEFAULT_RETRIES),
+        ready=any(not pod.draining for pod in endpoints),
+        endpoints=endpoints,
+        engine_token=secret.engine_token if secret else "",
+        offered=record.all_tenants or bool(record.shared_with),
+    )
+    rule = next((instance.fallback for instance in instances if instance.fallback), None)
+    return OwnModel(model, record.created, rule, record.all_tenants, frozenset(record.shared_with))
+
+
+def compile_tenant(
+    record: TenantRecord,
+    secret: KeysRecord | None,
+    uses: Mapping[str, int],
+    own: Sequence[OwnModel],
+    offered: Iterable[OwnModel],
+) -> Tenant:
+    """One tenant from its own models and from those that others share with it.
+
+    `uses` counts in how many entries of all tenants a key is.
+    """
+    visible = [*own, *_shared(own, offered)]
+    models = tuple(replace(m.model, fallback=_fallback(record, m, visible)) for m in visible)
+    return Tenant(
+        name=record.name,
+        namespace=record.namespace,
+        keys=tuple(_keys(record, secret, uses)),
+        tokens=tuple(_tokens(record, secret)),
+        models=tuple(sorted(models, key=lambda m: m.name)),
+        limits=record.limits,
+        priority=record.priority,
+        weight=record.weight,
+    )
+
+
+def assign_aliases(models: Iterable[ModelRecord]) -> dict[str, tuple[str, ...]]:
+    """The aliases that each model of one namespace has, by the model's name.
+
+    A model's own name is always its own. Of several models that claim an alias the oldest has it; equally old ones
+    are ordered by name.
+    """
+    pool = sorted(models, key=lambda m: (m.created, m.name))
+    taken = {model.name for model in pool}
+    result = {}
+    for model in pool:
+        won = tuple(alias for alias in dict.fromkeys(model.aliases) if alias not in taken)
+        taken.update(won)
+        result[model.name] = won
+    return result
+
+
+def _shared(own: Iterable[OwnModel], offered: Iterable[OwnModel]) -> list[OwnModel]:
+    """What a tenant gets of the models that are offered to it.
+
+    Its own names and aliases come first; of two shared models the older one has the name or the alias. One whose name
+    is taken cannot be asked for at all.
+    """
+    taken = {name for item in own for name in (item.model.name, *item.model.aliases)}
+    chosen: list[OwnModel] = []
+    for item in sorted(offered, key=lambda o: (o.created, o.model.owner, o.model.name)):
+        if item.model.name not in taken:
+            taken.add(item.model.name)
+            chosen.append(item)
+    result = []
+    for item in chosen:
+        aliases = tuple(alias for alias in item.model.aliases if alias not in taken)
+        taken.update(aliases)
+        result.append(replace(item, model=replace(item.model, aliases=aliases, endpoints=(), shared=True)))
+    return result
+
+
+def _fallback(record: TenantRecord, item: OwnModel, visible: Sequence[OwnModel]) -> Fallback | None:
+    """What stands in for a model. An instance names models of its own namespace, a tenant those that it can use."""
+    if rule := item.fallback:
+        candidates = {other.model.name: other.model for other in visible if other.model.owner == item.model.owner}
+    elif rule := record.fallback:
+        candidates = {other.model.name: other.model for other in visible}
+    else:
+        return None
+    chain = [candidates[name] for name in rule.models if name in candidates and name != item.model.name]
+    steps = (Substitute(model.name, model.cluster, model.ready, model.engine_token) for model in chain)
+    return Fallback(tuple(steps), frozenset(rule.on)) if chain else None
+
+
+def _keys(record: TenantRecord, secret: KeysRecord | None, uses: Mapping[str, int]) -> Iterator[Key]:
+    """The keys that are both in the spec and in the Secret: removing the entry of either revokes the key."""
+    for entry in record.keys:
+        value = secret.keys.get(entry.name) if secret else None
+        if not value or uses[value] > 1 or not (public := _KEY_ID.match(value)):
+            continue
+        models = None if entry.models is None else frozenset(entry.models)
+        yield Key(value, public[0], entry.name, _expiry(entry.expires_at), models, entry.limits)
+
+
+def _tokens(record: TenantRecord, secret: KeysRecord | None) -> Iterator[Token]:
+    """The tokens whose issuer's keys are known."""
+    for entry in record.tokens:
+        jwks = secret.jwks.get(entry.name) if secret else None
+        if not entry.issuer or not jwks:
+            continue
+        models = None if entry.models is None else frozenset(entry.models)
+        yield Token(
+            entry.name, entry.issuer, entry.audience, entry.claim, entry.values, jwks, models, limits=entry.limits
+        )
+
+
+def _expiry(text: str | None) -> float | None:
+    """Seconds since the epoch; what cannot be read has expired."""
+    if text is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(text.upper())
+    except ValueError:
+        return _EXPIRED
+    return moment.timestamp() if moment.tzinfo else _EXPIRED
+
+
+def _usable(endpoints: set[Endpoint]) -> tuple[Endpoint, ...]:
+    """Each address once. Two slices may hold one while they are being rewritten; then the pod that ends counts."""
+    best: dict[tuple[str, int], Endpoint] = {}
+    for pod in sorted(endpoints):
+        place = (pod.address, pod.port)
+        if place not in best or pod.draining:
+            best[place] = pod
+    return tuple(sorted(best.values()))
+
+
+def _by_namespace(records: Iterable[P]) -> defaultdict[str, list[P]]:
+    grouped: defaultdict[str, list[P]] = defaultdict(list)
+    for record in records:
+        grouped[record.namespace].append(record)
+    return grouped
+
+
+def _of(kind: type[R], pool: list[Record]) -> list[R]:
+    return [record for record in pool if isinstance(record, kind)]
