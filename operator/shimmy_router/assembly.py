@@ -4,7 +4,6 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
 from typing import Final, TypeVar
 
 from shimmy_api import fallback, names
@@ -30,7 +29,6 @@ from shimmy_router.records import (
 )
 
 _KEY_ID: Final = re.compile(rf"{names.KEY_PREFIX}-[a-z0-9]+")
-_EXPIRED: Final = 0.0
 
 R = TypeVar("R", TenantRecord, KeysRecord, ModelRecord, InstanceRecord, SliceRecord)
 P = TypeVar("P", ModelRecord, InstanceRecord, SliceRecord)
@@ -220,7 +218,9 @@ def _keys(record: TenantRecord, secret: KeysRecord | None, uses: Mapping[str, in
         if not value or uses[value] > 1 or not (public := _KEY_ID.match(value)):
             continue
         models = None if entry.models is None else frozenset(entry.models)
-        yield Key(value, public[0], entry.name, _expiry(entry.expires_at), models, entry.limits)
+        yield Key(
+            value, public[0], entry.name, entry.expiry.timestamp() if entry.expiry else None, models, entry.limits
+        )
 
 
 def _tokens(record: TenantRecord, secret: KeysRecord | None) -> Iterator[Token]:
@@ -233,17 +233,6 @@ def _tokens(record: TenantRecord, secret: KeysRecord | None) -> Iterator[Token]:
         yield Token(
             entry.name, entry.issuer, entry.audience, entry.claim, entry.values, jwks, models, limits=entry.limits
         )
-
-
-def _expiry(text: str | None) -> float | None:
-    """Seconds since the epoch; what cannot be read has expired."""
-    if text is None:
-        return None
-    try:
-        moment = datetime.fromisoformat(text.upper())
-    except ValueError:
-        return _EXPIRED
-    return moment.timestamp() if moment.tzinfo else _EXPIRED
 
 
 def _usable(endpoints: set[Endpoint]) -> tuple[Endpoint, ...]:
