@@ -17,7 +17,7 @@ class Trigger(StrEnum):
     ERROR = "Error"
     """The engine failed before the first byte of its answer."""
     TIMEOUT = "Timeout"
-    """The engine did not answer in time."""
+    """The answer did not begin within the instance's `firstByteSeconds`."""
     QUEUE_FULL = "QueueFull"
     """As many requests wait as may wait."""
     BUDGET = "Budget"

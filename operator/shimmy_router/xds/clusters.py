@@ -7,6 +7,7 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from shimmy_router.fleet import Model
 from shimmy_router.records import Endpoint
+from shimmy_router.xds import filters
 from shimmy_router.xds.filters import typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
@@ -47,15 +48,18 @@ def endpoints(model: Model) -> Resource:
     """The pods of the cluster."""
     assignment = {
         "cluster_name": model.cluster,
-        "endpoints": [{"lb_endpoints": [_endpoint(e) for e in model.endpoints]}] if model.endpoints else [],
+        "endpoints": [{"lb_endpoints": [_endpoint(model, e) for e in model.endpoints]}] if model.endpoints else [],
     }
     return Resource.of(model.cluster, parse(assignment, endpoint_pb2.ClusterLoadAssignment))
 
 
-def _endpoint(endpoint: Endpoint) -> dict[str, Any]:
+def _endpoint(model: Model, endpoint: Endpoint) -> dict[str, Any]:
     address = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
+    metadata = {filters.META_MODEL: model.name, filters.META_TOKEN: model.engine_token}
     return {
         "endpoint": {"address": address},
         "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
         "load_balancing_weight": endpoint.weight,
+        # For requests that may go to one of several models: xds/fallback.py.
+        "metadata": {"filter_metadata": {filters.NAMESPACE: metadata}},
     }

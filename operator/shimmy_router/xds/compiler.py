@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from shimmy_router.fleet import Fleet, Tenant
 from shimmy_router.xds.clusters import cluster, endpoints
+from shimmy_router.xds.fallback import aggregate, chain_of
 from shimmy_router.xds.resources import Resource, Snapshot
 from shimmy_router.xds.routes import routes
 from shimmy_router.xds.scopes import scopes
@@ -27,6 +28,9 @@ def tenant_resources(tenant: Tenant) -> Iterator[Resource]:
         if not model.shared and (tenant.open or model.offered):
             yield cluster(model)
             yield endpoints(model)
+    for model in tenant.models:
+        if tenant.open and (rule := chain_of(model)):
+            yield aggregate(tenant, model, rule)
     if tenant.open:
         yield routes(tenant)
         yield from scopes(tenant)

@@ -22,6 +22,7 @@ NAMESPACE: Final = "shimmy"
 META_MODEL: Final = "model"
 META_TENANT: Final = "tenant"
 META_KEY_ID: Final = "key-id"
+META_TOKEN: Final = "engine-token"  # noqa: S105 - the name of an entry, of endpoint metadata only
 
 _KEY_ID_REGEX: Final = r"^(?:[A-Za-z]+ )?(sk-shimmy-[a-z0-9]{8})-[A-Za-z0-9_]+$"
 

@@ -10,6 +10,8 @@ from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
 from shimmy_router.fleet import Model, Tenant
 from shimmy_router.xds import filters
+from shimmy_router.xds.fallback import aggregate_name, chain_of
+from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
@@ -37,6 +39,7 @@ def routes(tenant: Tenant) -> Resource:
         "request_body_buffer_limit": MAX_BODY_BYTES,
         "request_headers_to_add": _tenant_headers(tenant),
         "retry_policy": _retry_policy(),
+        "include_request_attempt_count": any(model.fallback for model in tenant.models),
         "matcher": {
             "matcher_tree": {
                 "input": {"name": "model", "typed_config": header},
@@ -86,19 +89,17 @@ def _method(name: str) -> dict[str, Any]:
 
 def _model_route(tenant: Tenant, model: Model) -> dict[str, Any]:
     seconds = f"{model.timeout_seconds}s"
+    # A request may wait for its turn in silence, longer than the listener allows elsewhere.
+    action: dict[str, Any] = {"cluster": model.cluster, "timeout": seconds, "idle_timeout": seconds}
+    own = {headers.MODEL: model.name, headers.ENGINE_TOKEN: model.engine_token}
+    if rule := chain_of(model):
+        action |= {"cluster": aggregate_name(tenant, model, rule), "retry_policy": fallback_retries(model, rule)}
+        own = {headers.ASKED: model.name}  # the others are for the cluster to say
     return {
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
-        "route": {
-            "cluster": model.cluster,
-            "timeout": seconds,
-            # A request may wait for its turn in silence, longer than the listener allows elsewhere.
-            "idle_timeout": seconds,
-        },
-        "request_headers_to_add": [
-            overwrite(headers.MODEL, model.name),
-            *([overwrite(headers.ENGINE_TOKEN, model.engine_token)] if model.engine_token else []),
-        ],
+        "route": action,
+        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
     }
 
 
