@@ -84,8 +84,9 @@ def _early_mutation() -> dict[str, Any]:
     mutations: list[dict[str, Any]] = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
         # Envoy obeys x-envoy-* (timeouts, retries) from addresses that it takes for internal: any pod's.
-        for prefix in (headers.PREFIX, headers.REQUEST_ID, "x-envoy-")
+        for prefix in (headers.PREFIX, "x-envoy-")
     ]
+    mutations.append({"remove": headers.REQUEST_ID})
     mutations.append({"append": overwrite(filters.KEY, "%REQ(authorization?x-api-key)%")})
     return {
         "name": "shimmy.early_header_mutation",
@@ -120,12 +121,8 @@ def agent_service(timeout: str) -> dict[str, Any]:
 
 def _access_log() -> dict[str, Any]:
     tags = [
-        {"tag": tag, "metadata": {"kind": {kind: {}}, "metadata_key": _metadata_key(tag)}}
-        for tag, kind in (
-            (filters.META_TENANT, "route"),
-            (filters.META_MODEL, "route"),
-            (filters.META_KEY_ID, "request"),
-        )
+        {"tag": tag, "metadata": {"kind": {"route": {}}, "metadata_key": _metadata_key(tag)}}
+        for tag in (filters.META_TENANT, filters.META_MODEL)
     ]
     common = {
         "log_name": ACCESS_LOG,

@@ -59,7 +59,15 @@ def test_what_is_not_allowed_or_not_there_is_refused(
     ("body", "expected"),
     [
         (b'{"model": "m', (400, "invalid_json")),
+        (b"", (400, "missing_model")),
+        (b"[]", (400, "invalid_json")),
         (b'{"messages": []}', (400, "missing_model")),
+        (b'{"messages": [{"model": "m"}], "user": "\\"model\\": \\"m\\""}', (400, "missing_model")),
+        (b'{"model": null}', (400, "missing_model")),
+        (b'{"model": 5}', (400, "missing_model")),
+        (b'{"model": ""}', (400, "missing_model")),
+        (b'{"model": "m\\r\\nx-shimmy-tenant: b"}', (404, "model_not_found")),
+        (b'{"model": "!no-model"}', (404, "model_not_found")),
         (b'{"model": "m", "messages": "' + b"x" * (11 << 20) + b'"}', (413, "body_too_large")),
     ],
 )
@@ -67,6 +75,14 @@ def test_a_body_without_a_model_is_refused(fleet: Fleet, body: bytes, expected: 
     with fleet.plane.client(key_of("a")) as client:
         response = client.post(PATH, content=body, headers={"content-type": "application/json"})
     assert code(response) == expected
+
+
+@pytest.mark.parametrize("content_type", [None, "application/x-www-form-urlencoded", "application/json; charset=utf-8"])
+def test_the_body_counts_whatever_the_client_calls_it(fleet: Fleet, content_type: str | None) -> None:
+    headers = {"content-type": content_type} if content_type else {}
+    body = b'{"messages": [{"role": "user", "content": "hello"}], "max_tokens": 2, "model": "\\u006d"}'
+    with fleet.plane.client(key_of("a")) as client:
+        assert client.post(PATH, content=body, headers=headers).status_code == 200
 
 
 def test_an_unknown_path_is_not_found(fleet: Fleet) -> None:

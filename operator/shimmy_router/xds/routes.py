@@ -107,7 +107,6 @@ def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
     """What every request carries to a runner."""
     values = {
         headers.TENANT: tenant.name,
-        headers.KEY_ID: f"%DYNAMIC_METADATA({filters.NAMESPACE}:{filters.META_KEY_ID})%",
         headers.PRIORITY: str(tenant.priority),
         headers.WEIGHT: str(tenant.weight),
         "te": "trailers",
