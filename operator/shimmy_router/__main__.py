@@ -15,6 +15,7 @@ from shimmy_router.drain import drain
 from shimmy_router.sources.files import watch_files
 from shimmy_router.sources.kubernetes import connect, watch_fleet
 from shimmy_router.store import Store
+from shimmy_router.tls import secrets
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -25,17 +26,27 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _bootstrap(given: argparse.Namespace) -> None:
+    if not given.plaintext and not given.tls_folder:
+        raise SystemExit("shimmy-router bootstrap: without plain HTTP, --tls-folder must be given")
+    secrets_file = given.run / "secrets.json"
     settings = BootstrapSettings(
         node=given.node,
         agent_socket=_agent_socket(given.run),
         admin_socket=_admin_socket(given.run),
         address=given.address,
-        port=given.port,
+        port=given.port if given.plaintext else None,
+        tls_port=given.tls_port if given.tls_folder else None,
+        secrets_file=secrets_file,
         max_connections=given.max_connections,
     )
-    path = given.run / "envoy.json"
+    if given.tls_folder:
+        _write(secrets_file, secrets(given.tls_folder))
+    _write(given.run / "envoy.json", bootstrap(settings))
+
+
+def _write(path: Path, value: object) -> None:
     partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(bootstrap(settings), indent=1), encoding="utf-8")
+    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
     partial.replace(path)
 
 
@@ -83,6 +94,11 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--node", default=os.environ.get("HOSTNAME", "router"), help="name of this Envoy ($HOSTNAME)")
     write.add_argument("--address", default="0.0.0.0", help="address that clients reach")  # noqa: S104 - a pod's
     write.add_argument("--port", type=int, default=8080, help="port that clients reach (default: 8080)")
+    write.add_argument(
+        "--plaintext", action=argparse.BooleanOptionalAction, default=True, help="listen for plain HTTP (default: yes)"
+    )
+    write.add_argument("--tls-folder", type=Path, help="folder with tls.crt and tls.key; listen for HTTPS if given")
+    write.add_argument("--tls-port", type=int, default=8443, help="port of HTTPS (default: 8443)")
     write.add_argument("--max-connections", type=int, default=50_000, help="of clients; more are closed at once")
     write.set_defaults(command=_bootstrap)
     agent = commands.add_parser("agent", help="tell Envoy what the fleet is, until SIGTERM")

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from shimmy_router.listener import AGENT_CLUSTER, STAT_PREFIX, agent_service, listener
+from shimmy_router.tls import transport_socket
 from shimmy_router.xds.clusters import HTTP_OPTIONS
 from shimmy_router.xds.filters import typed
 
@@ -23,7 +24,12 @@ class BootstrapSettings:
     admin_socket: Path
     """Unix socket of Envoy's admin interface, which lets anyone who reaches it read the keys."""
     address: str = "0.0.0.0"  # noqa: S104 - clients come from outside the pod
-    port: int = 8080
+    port: int | None = 8080
+    """Of plain HTTP; none if absent."""
+    tls_port: int | None = None
+    """Of HTTPS; none if absent."""
+    secrets_file: Path = Path("/run/shimmy/secrets.json")
+    """Names the certificate of HTTPS: see shimmy_router.tls."""
     max_connections: int = 50_000
     """Open connections of clients; further ones are closed at once."""
 
@@ -46,7 +52,7 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
         "admin": {"address": {"pipe": {"path": str(settings.admin_socket), "mode": 0o600}}},
         "dynamic_resources": {"ads_config": ads, "cds_config": eventually},
         "static_resources": {
-            "listeners": [listener(settings.address, settings.port)],
+            "listeners": _listeners(settings),
             "clusters": [_agent(settings.agent_socket)],
         },
         # Statistics of every model's cluster would cost more memory than the cluster itself.
@@ -59,8 +65,18 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
     }
 
 
+def _listeners(settings: BootstrapSettings) -> list[dict[str, Any]]:
+    """Both have the same statistics, access log and routes."""
+    found = []
+    if settings.port is not None:
+        found.append(listener(settings.address, settings.port))
+    if settings.tls_port is not None:
+        found.append(listener(settings.address, settings.tls_port, transport_socket(settings.secrets_file)))
+    return found
+
+
 def _statistics() -> list[dict[str, str]]:
-    prefixes = (f"http.{STAT_PREFIX}.", "server.", "listener_manager.", "cluster_manager.", "control_plane.")
+    prefixes = (f"http.{STAT_PREFIX}.", "server.", "listener_manager.", "cluster_manager.", "control_plane.", "sds.")
     return [{"prefix": prefix} for prefix in prefixes]
 
 

@@ -9,6 +9,7 @@ from shimmy_router.xds.filters import overwrite, typed
 
 AGENT_CLUSTER: Final = "shimmy-agent"
 LISTENER: Final = "shimmy"
+TLS_LISTENER: Final = "shimmy-tls"
 STAT_PREFIX: Final = "shimmy"
 READY_PATH: Final = "/readyz"
 """Answered by Envoy itself: 200 once it has its first snapshot, 503 while it drains."""
@@ -39,13 +40,16 @@ _BY_STATUS: Final = (
 )
 
 
-def listener(address: str, port: int) -> dict[str, Any]:
-    """The listener on this address."""
+def listener(address: str, port: int, transport_socket: dict[str, Any] | None = None) -> dict[str, Any]:
+    """The listener on this address, with TLS if a transport socket for it is given."""
     manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}
+    chain: dict[str, Any] = {"filters": [manager]}
+    if transport_socket:
+        chain |= {"transport_socket": transport_socket, "transport_socket_connect_timeout": "10s"}
     return {
-        "name": LISTENER,
+        "name": TLS_LISTENER if transport_socket else LISTENER,
         "address": {"socket_address": {"address": address, "port_value": port}},
-        "filter_chains": [{"filters": [manager]}],
+        "filter_chains": [chain],
     }
 
 

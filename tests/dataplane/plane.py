@@ -37,7 +37,7 @@ class Objects:
 class Plane:
     """Envoy and agent."""
 
-    def __init__(self, folder: Path, source: Sequence[str]) -> None:
+    def __init__(self, folder: Path, source: Sequence[str], listen: Sequence[str] = ()) -> None:
         self.run = folder / "run"
         self.run.mkdir(exist_ok=True)
         self._log = (folder / "log").open("wb")
@@ -46,7 +46,7 @@ class Plane:
         self.url = f"http://{HOST}:{self.port}"
         self.agent: subprocess.Popen[bytes] | None = None
         command = [sys.executable, "-m", "shimmy_router", "bootstrap", "--run", str(self.run)]
-        subprocess.run([*command, "--address", HOST, "--port", str(self.port)], check=True)
+        subprocess.run([*command, "--address", HOST, "--port", str(self.port), *listen], check=True)
         self.start_agent()
         envoy = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
         self.envoy = self._start([*envoy, "--log-level", "warning"])
@@ -90,9 +90,9 @@ class Plane:
 
 
 @contextmanager
-def plane(folder: Path, source: Sequence[str], *, ready: bool = True) -> Iterator[Plane]:
-    """A router that is stopped at the end."""
-    started = Plane(folder, source)
+def plane(folder: Path, source: Sequence[str], *, listen: Sequence[str] = (), ready: bool = True) -> Iterator[Plane]:
+    """A router that is stopped at the end. `listen`: flags of its bootstrap."""
+    started = Plane(folder, source, listen)
     try:
         if ready:
             until(started.ready, "the router", seconds=START)
