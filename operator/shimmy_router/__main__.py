@@ -16,6 +16,7 @@ from shimmy_router.sources.files import watch_files
 from shimmy_router.sources.kubernetes import connect, watch_fleet
 from shimmy_router.store import Store
 from shimmy_router.tls import secrets
+from shimmy_router.whole_file import write_whole
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -37,17 +38,13 @@ def _bootstrap(given: argparse.Namespace) -> None:
         port=given.port if given.plaintext else None,
         tls_port=given.tls_port if given.tls_folder else None,
         secrets_file=secrets_file,
+        leaving_file=_leaving_file(given.run),
         max_connections=given.max_connections,
     )
     if given.tls_folder:
-        _write(secrets_file, secrets(given.tls_folder))
-    _write(given.run / "envoy.json", bootstrap(settings))
-
-
-def _write(path: Path, value: object) -> None:
-    partial = path.with_suffix(".partial")
-    partial.write_text(json.dumps(value, indent=1), encoding="utf-8")
-    partial.replace(path)
+        write_whole(secrets_file, json.dumps(secrets(given.tls_folder), indent=1))
+    write_whole(settings.leaving_file, "0")
+    write_whole(given.run / "envoy.json", json.dumps(bootstrap(settings), indent=1))
 
 
 def _agent(given: argparse.Namespace) -> None:
@@ -58,7 +55,7 @@ def _agent(given: argparse.Namespace) -> None:
 
 
 def _drain(given: argparse.Namespace) -> None:
-    asyncio.run(drain(_admin_socket(given.run), given.seconds))
+    asyncio.run(drain(_admin_socket(given.run), _leaving_file(given.run), given.seconds))
 
 
 async def _until_signal(source: Source, settings: AgentSettings) -> None:
@@ -85,6 +82,10 @@ def _agent_socket(folder: Path) -> Path:
 
 def _admin_socket(folder: Path) -> Path:
     return folder / "admin.sock"
+
+
+def _leaving_file(folder: Path) -> Path:
+    return folder / "leaving"
 
 
 def _parser() -> argparse.ArgumentParser:

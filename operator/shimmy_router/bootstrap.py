@@ -11,6 +11,9 @@ from shimmy_router.xds.filters import typed
 
 CLUSTER: Final = "shimmy-router"
 """Envoy's service cluster: the same in every router."""
+LEAVING_IDLE_TIMEOUT: Final = "1s"
+"""Of clients' connections, when this Envoy leaves."""
+_LEAVING_MONITOR: Final = "envoy.resource_monitors.injected_resource"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,16 +33,14 @@ class BootstrapSettings:
     """Of HTTPS; none if absent."""
     secrets_file: Path = Path("/run/shimmy/secrets.json")
     """Names the certificate of HTTPS: see shimmy_router.tls."""
+    leaving_file: Path = Path("/run/shimmy/leaving")
+    """Holds 0, and 1 from when this Envoy leaves."""
     max_connections: int = 50_000
     """Open connections of clients; further ones are closed at once."""
 
 
 def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
     """The bootstrap, in the JSON form of envoy.config.bootstrap.v3.Bootstrap."""
-    monitor = typed(
-        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
-        max_active_downstream_connections=settings.max_connections,
-    )
     ads = {
         "api_type": "DELTA_GRPC",
         "transport_api_version": "V3",
@@ -57,11 +58,33 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
         },
         # Statistics of every model's cluster would cost more memory than the cluster itself.
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
-        "overload_manager": {
-            "resource_monitors": [
-                {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": monitor}
-            ]
-        },
+        "overload_manager": _overload_manager(settings),
+    }
+
+
+def _overload_manager(settings: BootstrapSettings) -> dict[str, Any]:
+    """Bounds the number of connections, and closes idle ones when this Envoy leaves: see shimmy_router.drain."""
+    connections = typed(
+        "extensions.resource_monitors.downstream_connections.v3.DownstreamConnectionsConfig",
+        max_active_downstream_connections=settings.max_connections,
+    )
+    leaving = typed(
+        "extensions.resource_monitors.injected_resource.v3.InjectedResourceConfig", filename=str(settings.leaving_file)
+    )
+    idle = {"timer": "HTTP_DOWNSTREAM_CONNECTION_IDLE", "min_timeout": LEAVING_IDLE_TIMEOUT}
+    return {
+        "refresh_interval": "0.25s",
+        "resource_monitors": [
+            {"name": "envoy.resource_monitors.global_downstream_max_connections", "typed_config": connections},
+            {"name": _LEAVING_MONITOR, "typed_config": leaving},
+        ],
+        "actions": [
+            {
+                "name": "envoy.overload_actions.reduce_timeouts",
+                "triggers": [{"name": _LEAVING_MONITOR, "threshold": {"value": 1.0}}],
+                "typed_config": typed("config.overload.v3.ScaleTimersOverloadActionConfig", timer_scale_factors=[idle]),
+            }
+        ],
     }
 
 

@@ -60,6 +60,11 @@ class Plane:
         self.agent.kill()
         self.agent.wait()
 
+    def drain(self) -> None:
+        """What the preStop hook of Envoy's container does."""
+        command = [sys.executable, "-m", "shimmy_router", "drain", "--run", str(self.run), "--seconds", "30"]
+        subprocess.run(command, check=True, env=os.environ)
+
     def ready(self) -> bool:
         try:
             return httpx.get(f"{self.url}/readyz", trust_env=False).is_success
