@@ -39,6 +39,7 @@ def _bootstrap(given: argparse.Namespace) -> None:
         tls_port=given.tls_port if given.tls_folder else None,
         secrets_file=secrets_file,
         leaving_file=_leaving_file(given.run),
+        access_log=given.access_log,
         max_connections=given.max_connections,
     )
     if given.tls_folder:
@@ -100,6 +101,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     write.add_argument("--tls-folder", type=Path, help="folder with tls.crt and tls.key; listen for HTTPS if given")
     write.add_argument("--tls-port", type=int, default=8443, help="port of HTTPS (default: 8443)")
+    write.add_argument("--access-log", action="store_true", help="have Envoy log each request on its standard output")
     write.add_argument("--max-connections", type=int, default=50_000, help="of clients; more are closed at once")
     write.set_defaults(command=_bootstrap)
     agent = commands.add_parser("agent", help="tell Envoy what the fleet is, until SIGTERM")

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+from shimmy_router.access_log import standard_output
 from shimmy_router.listener import AGENT_CLUSTER, STAT_PREFIX, agent_service, listener
 from shimmy_router.tls import transport_socket
 from shimmy_router.xds.clusters import HTTP_OPTIONS
@@ -35,6 +36,8 @@ class BootstrapSettings:
     """Names the certificate of HTTPS: see shimmy_router.tls."""
     leaving_file: Path = Path("/run/shimmy/leaving")
     """Holds 0, and 1 from when this Envoy leaves."""
+    access_log: bool = False
+    """Whether each request is logged on standard output."""
     max_connections: int = 50_000
     """Open connections of clients; further ones are closed at once."""
 
@@ -90,11 +93,13 @@ def _overload_manager(settings: BootstrapSettings) -> dict[str, Any]:
 
 def _listeners(settings: BootstrapSettings) -> list[dict[str, Any]]:
     """Both have the same statistics, access log and routes."""
+    loggers = [standard_output()] if settings.access_log else []
     found = []
     if settings.port is not None:
-        found.append(listener(settings.address, settings.port))
+        found.append(listener(settings.address, settings.port, access_loggers=loggers))
     if settings.tls_port is not None:
-        found.append(listener(settings.address, settings.tls_port, transport_socket(settings.secrets_file)))
+        socket = transport_socket(settings.secrets_file)
+        found.append(listener(settings.address, settings.tls_port, transport_socket=socket, access_loggers=loggers))
     return found
 
 

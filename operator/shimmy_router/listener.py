@@ -1,5 +1,6 @@
 """Envoy's listener: what happens to every request before and after its tenant's routes. Pure, and never changes."""
 
+from collections.abc import Sequence
 from typing import Any, Final
 
 from shimmy_api import errors, headers
@@ -40,9 +41,16 @@ _BY_STATUS: Final = (
 )
 
 
-def listener(address: str, port: int, transport_socket: dict[str, Any] | None = None) -> dict[str, Any]:
+def listener(
+    address: str,
+    port: int,
+    *,
+    transport_socket: dict[str, Any] | None = None,
+    access_loggers: Sequence[dict[str, Any]] = (),
+) -> dict[str, Any]:
     """The listener on this address, with TLS if a transport socket for it is given."""
-    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": _connection_manager()}
+    configuration = _connection_manager(access_loggers)
+    manager = {"name": "envoy.filters.network.http_connection_manager", "typed_config": configuration}
     chain: dict[str, Any] = {"filters": [manager]}
     if transport_socket:
         chain |= {"transport_socket": transport_socket, "transport_socket_connect_timeout": "10s"}
@@ -53,7 +61,7 @@ def listener(address: str, port: int, transport_socket: dict[str, Any] | None = 
     }
 
 
-def _connection_manager() -> dict[str, Any]:
+def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, Any]:
     key = {"header_value_extractor": {"name": filters.KEY, "index": 0}}
     return typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
@@ -71,7 +79,7 @@ def _connection_manager() -> dict[str, Any]:
         drain_timeout="5s",
         common_http_protocol_options={"idle_timeout": "900s", "headers_with_underscores_action": "DROP_HEADER"},
         http2_protocol_options={"max_concurrent_streams": 1000},
-        access_log=[_access_log()],
+        access_log=[_access_log(), *access_loggers],
         local_reply_config=_local_replies(),
         http_filters=[_health_check(), *filters.filters(), _router()],
         scoped_routes={

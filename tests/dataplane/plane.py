@@ -40,7 +40,9 @@ class Plane:
     def __init__(self, folder: Path, source: Sequence[str], listen: Sequence[str] = ()) -> None:
         self.run = folder / "run"
         self.run.mkdir(exist_ok=True)
-        self._log = (folder / "log").open("wb")
+        self.log_file = folder / "log"
+        """What both print."""
+        self._log = self.log_file.open("wb")
         self.port, self.metrics_port = free(2)
         self._source = source
         self.url = f"http://{HOST}:{self.port}"
@@ -49,6 +51,7 @@ class Plane:
         subprocess.run([*command, "--address", HOST, "--port", str(self.port), *listen], check=True)
         self.start_agent()
         envoy = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
+        envoy += ["--file-flush-interval-msec", "1000"]
         self.envoy = self._start([*envoy, "--log-level", "warning"])
 
     def start_agent(self) -> None:
