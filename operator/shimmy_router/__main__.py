@@ -50,7 +50,11 @@ def _bootstrap(given: argparse.Namespace) -> None:
 
 def _agent(given: argparse.Namespace) -> None:
     settings = AgentSettings(
-        socket=_agent_socket(given.run), snapshot=given.run / "snapshot", host=given.host, port=given.metrics_port
+        socket=_agent_socket(given.run),
+        snapshot=given.run / "snapshot",
+        host=given.host,
+        port=given.metrics_port,
+        debug_port=given.debug_port,
     )
     asyncio.run(_until_signal(_source(given), settings))
 
@@ -114,6 +118,9 @@ def _parser() -> argparse.ArgumentParser:
     agent.add_argument("--directory", type=Path, help="read objects from the *.yaml in it instead of a cluster")
     agent.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - a pod's
     agent.add_argument("--metrics-port", type=int, default=9090, help="port of metrics and probes (default: 9090)")
+    agent.add_argument(
+        "--debug-port", type=int, default=9091, help="port of /debug/, on 127.0.0.1 only; 0 for none (default: 9091)"
+    )
     agent.set_defaults(command=_agent)
     stop = commands.add_parser("drain", help="let Envoy finish what it runs")
     stop.add_argument("--seconds", type=float, default=60, help="at most (default: 60)")

@@ -19,7 +19,7 @@ _FIELDS: Final = {
     "key_id": f"%DYNAMIC_METADATA({filters.NAMESPACE}:{filters.META_KEY_ID})%",
     "model": f"%METADATA(ROUTE:{filters.NAMESPACE}:{filters.META_MODEL})%",
     "method": "%REQ(:METHOD)%",
-    "path": f"%PATH(NQ:ORIG):{_PATH_LENGTH}%",
+    "path": f"%PATH(NQ:PATH):{_PATH_LENGTH}%",
     "protocol": "%PROTOCOL%",
     "status": "%RESPONSE_CODE%",
     "flags": "%RESPONSE_FLAGS%",

@@ -13,6 +13,7 @@ from shimmy_router import persist
 from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
 from shimmy_router.assembly import compile_fleet
+from shimmy_router.debug import serve_debug
 from shimmy_router.metrics import Metrics
 from shimmy_router.publisher import Publisher
 from shimmy_router.server import serve
@@ -37,6 +38,8 @@ class AgentSettings:
     host: str
     port: int
     """Of metrics and probes."""
+    debug_port: int
+    """Of what explains requests, on the loopback address; 0 for none."""
 
 
 async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -> None:
@@ -58,7 +61,10 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     ]
     stop = asyncio.create_task(stopped.wait())
     try:
-        async with serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set):
+        async with (
+            serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set),
+            serve_debug(settings.debug_port, lambda: list(store.records()) if store.synced else None),
+        ):
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             task.result()

@@ -23,6 +23,13 @@ async def serve(host: str, port: int, registry: CollectorRegistry, ready: Callab
 
     application = web.Application()
     application.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    async with listening(application, host, port):
+        yield
+
+
+@asynccontextmanager
+async def listening(application: web.Application, host: str, port: int) -> AsyncIterator[None]:
+    """Serve an application while the context lasts."""
     runner = web.AppRunner(application, access_log=None)
     await runner.setup()
     try:

@@ -43,7 +43,7 @@ class Plane:
         self.log_file = folder / "log"
         """What both print."""
         self._log = self.log_file.open("wb")
-        self.port, self.metrics_port = free(2)
+        self.port, self.metrics_port, self.debug_port = free(3)
         self._source = source
         self.url = f"http://{HOST}:{self.port}"
         self.agent: subprocess.Popen[bytes] | None = None
@@ -56,7 +56,8 @@ class Plane:
 
     def start_agent(self) -> None:
         command = [sys.executable, "-m", "shimmy_router", "agent", "--run", str(self.run), *self._source]
-        self.agent = self._start([*command, "--host", HOST, "--metrics-port", str(self.metrics_port)])
+        ports = ["--metrics-port", str(self.metrics_port), "--debug-port", str(self.debug_port)]
+        self.agent = self._start([*command, "--host", HOST, *ports])
 
     def kill_agent(self) -> None:
         assert self.agent
