@@ -46,10 +46,15 @@ class Runner:
         self.refusing = False
         """Nothing new is accepted."""
         self._token_file = token_file
-        internal = [("GET", "/internal/journal", self._journal), ("GET", "/internal/load", self._load)]
+        internal: list[tuple[str, str, Endpoint]] = [
+            ("GET", "/internal/journal", self._journal),
+            ("GET", "/internal/load", self._load),
+            ("GET", "/metrics", self._metrics),
+        ]
         guarded = [*Api(service, lambda: self.refusing).routes, *internal]
         routes = [Route(path, self._guard(do), methods=[method]) for method, path, do in guarded]
-        probes = {"/healthz": self._healthz, "/readyz": self._readyz, "/metrics": self._metrics}
+        # The kubelet has no token.
+        probes = {"/healthz": self._healthz, "/readyz": self._readyz}
         routes += [Route(path, do, methods=["GET"]) for path, do in probes.items()]
         self.requests = Occupancy()
         """Requests from their first byte to the last one of their answers."""
@@ -140,7 +145,7 @@ class Runner:
         problem = "draining" if self.draining else self.service.problem
         return _probe(not problem, problem)
 
-    async def _metrics(self, _request: Request) -> Response:
+    async def _metrics(self, _call: Call) -> Response:
         return Response(scrape(self.service), media_type="text/plain; version=0.0.4")
 
     async def _not_found(self, request: Request, _error: Exception) -> Response:
