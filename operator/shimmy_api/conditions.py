@@ -1,15 +1,17 @@
 """Conditions of an object's status, as KEP-1623 standardises them (meta/v1 Condition in kubernetes/apimachinery)."""
 
-from typing import Annotated, Literal
+from typing import Annotated, Final, Literal
 
 from pydantic import Field
 
 from shimmy_api.base import ApiModel
 
 ConditionStatus = Literal["True", "False", "Unknown"]
-READY = "Ready"
-DISCOVERED = "Discovered"
+READY: Final = "Ready"
+DISCOVERED: Final = "Discovered"
 """On a ShimmyTenant: how the discovery of its models is doing."""
+CONSISTENT: Final = "Consistent"
+"""On objects that name others: whether the others are there and do not contradict."""
 
 
 class Condition(ApiModel):

@@ -253,9 +253,22 @@ class Artifact(ApiModel):
     """Adapter that engines add to the model."""
 
 
+class SharingStatus(ApiModel):
+    """Who may ask for the model beside its owner."""
+
+    all_tenants: bool = False
+    """Whether every tenant may."""
+    tenants: tuple[str, ...] = ()
+    """Named tenants that may. One that has a model of this name itself gets that one."""
+    unknown: tuple[str, ...] = ()
+    """Named tenants that do not exist."""
+
+
 class ShimmyModelStatus(ApiModel):
     """What the operator knows about the model."""
 
     observed_generation: int | None = None
     artifact: Artifact | None = None
+    sharing: SharingStatus | None = None
+    """Absent where the model is its owner's alone."""
     conditions: Conditions = ()

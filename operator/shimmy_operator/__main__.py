@@ -14,6 +14,7 @@ from shimmy_operator.handlers.queue import WorkQueue
 from shimmy_operator.handlers.server import serve
 from shimmy_operator.metrics import Metrics
 from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.reconcile.relations import Relations
 from shimmy_operator.settings import Settings, parse_settings
 
 
@@ -24,10 +25,11 @@ async def run(settings: Settings) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     metrics, queue = Metrics(), WorkQueue()
     async with await connect(settings.kubeconfig, settings.kube_context) as api:
-        cluster = KubeCluster(api, metrics.count_write)
+        cluster, store = KubeCluster(api, metrics.count_write), Store()
         environment = Environment(
             cluster=cluster,
-            store=Store(),
+            store=store,
+            relations=Relations(store),
             settings=settings.context,
             clock=lambda: datetime.now(UTC),
             later=queue.add_later,

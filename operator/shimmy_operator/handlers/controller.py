@@ -18,33 +18,35 @@ from shimmy_operator.reconcile.environment import Environment
 _LOG = logging.getLogger(__name__)
 _WORKERS: Final = 8
 _OURS: Final = f"{names.LABEL_PART_OF}={names.PART_OF}"
-
-SELECTIONS: Final = (
-    *(Selection(kind) for kind in OWN_KINDS),
-    # All of them: a tenant's namespace, or a model's volume, may exist without our labels.
-    Selection("Namespace"),
-    Selection("PersistentVolumeClaim"),
-    *(
-        Selection(kind, labels=_OURS)
-        for kind in (
-            "ResourceQuota",
-            "NetworkPolicy",
-            "ServiceAccount",
-            "Secret",
-            "Job",
-            "CronJob",
-            "Pod",
-            "Deployment",
-            "Service",
-        )
-    ),
-    # By name, so that the operator needs no right to read others.
-    Selection("ConfigMap", name=names.DISCOVERY_ACCESS),
-    Selection("ConfigMap", name=names.FETCH_AUTHORITIES),
-    Selection("RoleBinding", name=names.DISCOVERY_ACCESS),
-    # The API server's own addresses.
-    Selection("EndpointSlice", namespace="default", name="kubernetes"),
+_LABELLED: Final = (
+    "ResourceQuota",
+    "NetworkPolicy",
+    "ServiceAccount",
+    "Secret",
+    "Job",
+    "CronJob",
+    "Pod",
+    "Deployment",
+    "Service",
 )
+
+
+def selections(router_namespace: str) -> tuple[Selection, ...]:
+    """What the operator watches."""
+    return (
+        *(Selection(kind) for kind in OWN_KINDS),
+        # All of them: a tenant's namespace, or a model's volume, may exist without our labels.
+        Selection("Namespace"),
+        Selection("PersistentVolumeClaim"),
+        *(Selection(kind, labels=_OURS) for kind in _LABELLED),
+        # By name, so that the operator needs no right to read others.
+        Selection("ConfigMap", name=names.DISCOVERY_ACCESS),
+        Selection("ConfigMap", name=names.FETCH_AUTHORITIES),
+        Selection("ConfigMap", namespace=router_namespace, name=names.JWKS),
+        Selection("RoleBinding", name=names.DISCOVERY_ACCESS),
+        # The API server's own addresses.
+        Selection("EndpointSlice", namespace="default", name="kubernetes"),
+    )
 
 
 class Controller:
@@ -57,8 +59,10 @@ class Controller:
         self._queue = queue
         self._metrics = metrics
         self._resync_seconds = resync_seconds
-        self._informers = [Informer(watcher, selection, environment.store) for selection in SELECTIONS]
+        watched = selections(environment.settings.router_namespace)
+        self._informers = [Informer(watcher, selection, environment.store) for selection in watched]
         environment.store.listen(self._changed)
+        environment.relations.listen(queue.add)
 
     @property
     def ready(self) -> bool:

@@ -8,8 +8,8 @@ from shimmy_api.model import ShimmyModelSpec
 from shimmy_operator.cluster.resources import Manifest, Reference, reference
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.reconcile.children import owner_reference
-from shimmy_operator.reconcile.environment import namespace_of
 from shimmy_operator.render.location import locate
+from shimmy_operator.render.namespace import namespace_of
 
 OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
 _OF_DISCOVERY: Final = frozenset({"ConfigMap", "RoleBinding", "CronJob"})
@@ -23,6 +23,8 @@ def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:
     if kind in OWN_KINDS:
         yield reference(manifest)
         yield from _dependents(manifest, store)
+    elif kind == "ConfigMap" and manifest["metadata"]["name"] == names.JWKS:
+        yield from _with_issuers(store)
     elif kind in _OF_DISCOVERY or labels.get(names.LABEL_COMPONENT) == names.DISCOVERY:
         yield from _discoverers(manifest["metadata"]["namespace"], store)
         if kind in _OF_TENANT:
@@ -85,9 +87,18 @@ def _of_namespace(manifest: Manifest, store: Store) -> Iterator[Reference]:
 
 
 def _of_tenant(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    """The tenant that an object was made for, or the one whose namespace has a Secret that it may name as a key."""
     label = (manifest["metadata"].get("labels") or {}).get(names.LABEL_TENANT)
+    home = manifest["metadata"].get("namespace") if manifest["kind"] == "Secret" else None
     for tenant in store.all("ShimmyTenant"):
-        if names.bounded(tenant["metadata"]["name"]) == label:
+        if names.bounded(tenant["metadata"]["name"]) == label or namespace_of(tenant) == home:
+            yield reference(tenant)
+
+
+def _with_issuers(store: Store) -> Iterator[Reference]:
+    """The tenants that accept tokens of issuers other than the cluster."""
+    for tenant in store.all("ShimmyTenant"):
+        if any(token.get("jwks") is not None for token in tenant["spec"].get("tokens") or ()):
             yield reference(tenant)
 
 

@@ -46,7 +46,7 @@ async def reconcile(environment: Environment, key: Reference) -> None:
         await _fail(environment, manifest, Verdict(False, reason, f"The API server refused a child object. {error}"))
         raise
     else:
-        await write_status(environment, manifest, outcome.before, outcome.after, outcome.progress)
+        await write_status(environment, manifest, outcome)
 
 
 async def _fail(environment: Environment, manifest: Manifest, verdict: Verdict) -> None:
@@ -56,4 +56,4 @@ async def _fail(environment: Environment, manifest: Manifest, verdict: Verdict) 
     others = tuple(condition for condition in before.conditions if condition.type != READY)
     ready = ready_condition(verdict, before.conditions, generation, environment.now)
     update = {"observed_generation": generation, "conditions": (*others, ready)}
-    await write_status(environment, manifest, before, before.model_copy(update=update), frozenset())
+    await write_status(environment, manifest, Outcome(before, before.model_copy(update=update)))

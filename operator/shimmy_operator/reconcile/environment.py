@@ -5,12 +5,12 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from ipaddress import ip_address
 
-from shimmy_api import names
 from shimmy_operator.cluster.port import Cluster
-from shimmy_operator.cluster.resources import Manifest, Reference
+from shimmy_operator.cluster.resources import Reference
 from shimmy_operator.cluster.store import Store
+from shimmy_operator.reconcile.relations import Relations
 from shimmy_operator.render.context import Context
-from shimmy_operator.render.namespace import belongs_to
+from shimmy_operator.render.namespace import belongs_to, namespace_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -19,6 +19,8 @@ class Environment:
 
     cluster: Cluster
     store: Store
+    relations: Relations
+    """Of the objects in the store."""
     settings: Context
     """As started; `context` adds what was learned since."""
     clock: Callable[[], datetime]
@@ -57,8 +59,3 @@ class Environment:
             if namespace_of(tenant) == namespace and belongs_to(manifest, tenant["metadata"]["name"]):
                 return str(tenant["metadata"]["name"])
         return None
-
-
-def namespace_of(tenant: Manifest) -> str:
-    """Name of a tenant's namespace."""
-    return str(tenant["spec"].get("namespace") or names.tenant_namespace(tenant["metadata"]["name"]))

@@ -3,6 +3,7 @@
 from shimmy_api.instance import ShimmyInstanceSpec, ShimmyInstanceStatus
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import prune
+from shimmy_operator.reconcile.consistency import instance_conflicts
 from shimmy_operator.reconcile.dedicated import arrange_dedicated
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
@@ -10,6 +11,7 @@ from shimmy_operator.reconcile.pool import Pool
 from shimmy_operator.reconcile.shared import arrange_shared
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.status import instance as status
+from shimmy_operator.status.conditions import consistency_condition
 from shimmy_operator.status.namespace import no_tenant
 
 
@@ -32,4 +34,7 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
     after = status.instance_status(
         name, arranged.models, counts, environment.settings.endpoint, before, generation, environment.now
     )
+    conflicts = instance_conflicts(environment, namespace, spec)
+    consistent = consistency_condition(conflicts, before.conditions, generation, environment.now)
+    after = after.model_copy(update={"conditions": (*after.conditions, *consistent)})
     return Outcome(before, after, status.PROGRESS)

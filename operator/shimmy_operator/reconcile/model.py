@@ -5,6 +5,7 @@ from shimmy_api.model import Artifact, ShimmyModelSpec, ShimmyModelStatus
 from shimmy_api.tenant import ShimmyTenantSpec
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import ensure, is_going, is_owned, prune
+from shimmy_operator.reconcile.consistency import model_conflicts, unknown_tenants
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
 from shimmy_operator.render.fetch_access import closed_port
@@ -22,16 +23,18 @@ from shimmy_operator.status.namespace import no_tenant
 async def reconcile_model(environment: Environment, manifest: Manifest) -> Outcome[ShimmyModelStatus]:
     """Have a Job fetch, convert or check the file, once per content of the spec, and take over what it found."""
     before = ShimmyModelStatus.model_validate(manifest.get("status") or {})
-    verdict, artifact = await _examine(environment, manifest, before)
+    spec = ShimmyModelSpec.model_validate(manifest["spec"])
+    verdict, artifact = await _examine(environment, manifest, spec, before)
+    sharing = status.sharing_status(spec.shared_with, unknown_tenants(environment, spec.shared_with))
+    conflicts = model_conflicts(environment, manifest, spec)
     generation = manifest["metadata"]["generation"]
-    after = status.model_status(verdict, artifact, before, generation, environment.now)
+    after = status.model_status(verdict, artifact, sharing, conflicts, before, generation, environment.now)
     return Outcome(before, after, status.PROGRESS)
 
 
 async def _examine(
-    environment: Environment, manifest: Manifest, before: ShimmyModelStatus
+    environment: Environment, manifest: Manifest, spec: ShimmyModelSpec, before: ShimmyModelStatus
 ) -> tuple[Verdict, Artifact | None]:
-    spec = ShimmyModelSpec.model_validate(manifest["spec"])
     name, namespace, uid = (manifest["metadata"][key] for key in ("name", "namespace", "uid"))
     tenant = environment.tenant_of(namespace)
     if tenant is None:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Generic, TypeVar
 
 from shimmy_api.base import ApiModel
+from shimmy_operator.status.conditions import Verdict
 
 Status = TypeVar("Status", bound=ApiModel)
 
@@ -16,3 +17,5 @@ class Outcome(Generic[Status]):
     after: Status
     progress: frozenset[str] = frozenset()
     """Reasons of the condition Ready that are steps on the way."""
+    news: tuple[Verdict, ...] = ()
+    """What is to be told as Events beside the conditions, once the status says it, too."""

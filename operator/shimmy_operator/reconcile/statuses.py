@@ -10,7 +10,8 @@ from shimmy_api.conditions import Condition, Conditions
 from shimmy_operator.cluster.errors import ClusterError
 from shimmy_operator.cluster.resources import Manifest, reference
 from shimmy_operator.reconcile.environment import Environment
-from shimmy_operator.status.conditions import Verdict
+from shimmy_operator.reconcile.outcome import Outcome
+from shimmy_operator.status.conditions import NO_CONFLICT, Verdict
 
 _LOG = logging.getLogger(__name__)
 _PROGRESS_SECONDS: Final = 10
@@ -26,10 +27,9 @@ def parse_status(model: type[Status], manifest: Manifest) -> Status:
     return model.model_validate(manifest.get("status") or {})
 
 
-async def write_status(
-    environment: Environment, manifest: Manifest, before: Status, after: Status, progress: frozenset[str]
-) -> None:
-    """Write the status once if it differs. `progress` names the reasons that are worth no Event."""
+async def write_status(environment: Environment, manifest: Manifest, outcome: Outcome[Status]) -> None:
+    """Write the status once if it differs, and tell what is new."""
+    before, after = outcome.before, outcome.after
     if before == after:
         return
     key = reference(manifest)
@@ -44,9 +44,11 @@ async def write_status(
     environment.progress_written[key] = now
     environment.store.put(written)
     for condition in changed:
-        if condition.reason not in progress:
+        if condition.reason not in outcome.progress and condition.reason != NO_CONFLICT:
             verdict = Verdict(condition.status == "True", condition.reason, condition.message)
             await tell(environment, manifest, verdict)
+    for verdict in outcome.news:
+        await tell(environment, manifest, verdict)
 
 
 def _status_manifest(manifest: Manifest, status: ApiModel) -> Manifest:

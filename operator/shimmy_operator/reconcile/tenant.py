@@ -1,30 +1,24 @@
 """Reconciles a ShimmyTenant."""
 
 from shimmy_api import names
-from shimmy_api.tenant import KeyStatus, ShimmyTenantSpec, ShimmyTenantStatus
+from shimmy_api.tenant import ShimmyTenantSpec, ShimmyTenantStatus
 from shimmy_operator.cluster.resources import Manifest
-from shimmy_operator.reconcile.children import delete, ensure, ensure_created, ensure_secret, is_going, is_owned
+from shimmy_operator.reconcile.access import Access, ensure_access
+from shimmy_operator.reconcile.children import delete, ensure, ensure_created, is_going, is_owned
+from shimmy_operator.reconcile.consistency import tenant_conflicts
 from shimmy_operator.reconcile.discovery import reconcile_discovery
-from shimmy_operator.reconcile.environment import Environment, namespace_of
-from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
+from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
 from shimmy_operator.render.fetch_access import render_authorities
 from shimmy_operator.render.metadata import Owner
-from shimmy_operator.render.namespace import belongs_to, render_namespace
+from shimmy_operator.render.namespace import belongs_to, namespace_of, render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
 from shimmy_operator.render.quota import render_quota
-from shimmy_operator.render.secrets import (
-    KEY_ENTRY,
-    TOKEN_ENTRY,
-    decoded,
-    render_engine_token_secret,
-    render_key_secret,
-    render_mirror,
-)
 from shimmy_operator.render.service_account import render_service_account
+from shimmy_operator.status import keys, tokens
 from shimmy_operator.status import tenant as status
 from shimmy_operator.status.conditions import Verdict
-from shimmy_operator.status.discovery import PROGRESS, Discovered
+from shimmy_operator.status.discovery import PROGRESS
 
 
 async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outcome[ShimmyTenantStatus]:
@@ -34,7 +28,7 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
     name, namespace = manifest["metadata"]["name"], namespace_of(manifest)
     refusal = _refuse_namespace(environment, name, namespace, before)
     if refusal is not None:
-        return _outcome(environment, manifest, before, refusal, None, (), None)
+        return _outcome(environment, manifest, before, refusal, status.Found())
     await ensure_created(environment, render_namespace(name, namespace))
     await ensure(environment, render_service_account(name, namespace))
     await ensure(environment, render_quota(name, namespace, spec.quota))
@@ -42,9 +36,15 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
         await ensure(environment, policy)
     owner = Owner("ShimmyTenant", name, manifest["metadata"]["uid"])
     await _ensure_authorities(environment, owner, namespace)
-    keys, verdict = await _ensure_keys(environment, owner, namespace, spec)
-    discovered = await reconcile_discovery(environment, manifest, namespace, spec.discovery)
-    return _outcome(environment, manifest, before, verdict, namespace, keys, discovered)
+    access = await ensure_access(environment, manifest, namespace, spec)
+    found = status.Found(
+        namespace=namespace,
+        keys=access.keys,
+        tokens=access.tokens,
+        conflicts=_conflicts(environment, name, namespace, spec, access),
+        discovery=await reconcile_discovery(environment, manifest, namespace, spec.discovery),
+    )
+    return _outcome(environment, manifest, before, access.verdict, found)
 
 
 async def _ensure_authorities(environment: Environment, owner: Owner, namespace: str) -> None:
@@ -70,45 +70,17 @@ def _refuse_namespace(
     return status.namespace_terminating(namespace) if is_going(live) else None
 
 
-async def _ensure_keys(
-    environment: Environment, owner: Owner, namespace: str, spec: ShimmyTenantSpec
-) -> tuple[tuple[KeyStatus, ...], Verdict]:
-    verdict, keys, found = status.READY, {}, []
-    for entry in spec.keys:
-        rendered = render_key_secret(owner.name, namespace, entry.name, owner)
-        key = decoded(await ensure_secret(environment, rendered, KEY_ENTRY, new_key), KEY_ENTRY) or ""
-        public = key_id(key)
-        secret_name = names.key_secret(entry.name)
-        if public is None:
-            verdict = status.key_invalid(f"{namespace}/{secret_name}", names.KEY_PATTERN)
-            continue
-        keys[entry.name] = key
-        found.append(KeyStatus(name=entry.name, id=public, secret_name=secret_name))
-    await _prune_keys(environment, owner.uid, namespace, {names.key_secret(entry.name) for entry in spec.keys})
-    rendered = render_engine_token_secret(owner.name, namespace, owner)
-    token = decoded(await ensure_secret(environment, rendered, TOKEN_ENTRY, new_engine_token), TOKEN_ENTRY)
-    if not token:
-        return tuple(found), status.token_missing(f"{namespace}/{names.ENGINE_TOKEN_SECRET}")
-    await ensure(environment, render_mirror(owner.name, keys, token, owner, environment.settings.router_namespace))
-    return tuple(found), verdict
-
-
-async def _prune_keys(environment: Environment, owner_uid: str, namespace: str, keep: set[str]) -> None:
-    for secret in environment.store.within("Secret", namespace):
-        is_key = secret.get("type") == names.SECRET_TYPE_KEY and is_owned(secret, owner_uid)
-        if is_key and secret["metadata"]["name"] not in keep and not is_going(secret):
-            await delete(environment, secret)
+def _conflicts(
+    environment: Environment, tenant: str, namespace: str, spec: ShimmyTenantSpec, access: Access
+) -> list[Verdict] | None:
+    of_access = [*keys.conflicts(access.keys), *tokens.conflicts(access.tokens)]
+    of_models = tenant_conflicts(environment, tenant, namespace, spec)
+    return None if of_models is None and not of_access and not spec.tokens else [*of_access, *(of_models or ())]
 
 
 def _outcome(
-    environment: Environment,
-    manifest: Manifest,
-    before: ShimmyTenantStatus,
-    verdict: Verdict,
-    namespace: str | None,
-    keys: tuple[KeyStatus, ...],
-    discovered: Discovered | None,
+    environment: Environment, manifest: Manifest, before: ShimmyTenantStatus, verdict: Verdict, found: status.Found
 ) -> Outcome[ShimmyTenantStatus]:
-    generation = manifest["metadata"]["generation"]
-    after = status.tenant_status(verdict, namespace, keys, discovered, before, generation, environment.now)
-    return Outcome(before, after, PROGRESS)
+    after = status.tenant_status(verdict, found, before, manifest["metadata"]["generation"], environment.now)
+    news = (*keys.news(before.keys, after.keys), *tokens.news(before.tokens, after.tokens))
+    return Outcome(before, after, PROGRESS, news if found.namespace is not None else ())

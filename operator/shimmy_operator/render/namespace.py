@@ -6,6 +6,11 @@ from shimmy_operator.render.metadata import Manifest, labels, metadata
 POD_SECURITY = "pod-security.kubernetes.io"
 
 
+def namespace_of(tenant: Manifest) -> str:
+    """Name of a tenant's namespace."""
+    return str(tenant["spec"].get("namespace") or names.tenant_namespace(tenant["metadata"]["name"]))
+
+
 def render_namespace(tenant: str, namespace: str) -> Manifest:
     """A namespace in which Pod Security admits only pods of the profile `restricted`.
 

@@ -1,8 +1,14 @@
 """Conditions, carried over from one status to the next."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Final
 
-from shimmy_api.conditions import READY, Condition, Conditions, ConditionStatus
+from shimmy_api.conditions import CONSISTENT, READY, Condition, Conditions, ConditionStatus
+
+NO_CONFLICT: Final = "Consistent"
+"""Reason of an object that nothing contradicts."""
+_SHOWN: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -12,6 +18,26 @@ class Verdict:
     ready: bool
     reason: str
     message: str
+
+
+def consistency(conflicts: Sequence[Verdict] | None) -> Verdict | None:
+    """All conflicts as one verdict; None where an object has nothing that could contradict another one."""
+    if conflicts is None:
+        return None
+    if not conflicts:
+        return Verdict(True, NO_CONFLICT, "Everything that it names is there, and nothing contradicts it.")
+    more = [f"And {len(conflicts) - _SHOWN} more."] if len(conflicts) > _SHOWN else []
+    return Verdict(
+        False, conflicts[0].reason, " ".join([*(conflict.message for conflict in conflicts[:_SHOWN]), *more])
+    )
+
+
+def consistency_condition(
+    conflicts: Sequence[Verdict] | None, previous: Conditions, generation: int, now: str
+) -> Conditions:
+    """The condition Consistent, or none."""
+    verdict = consistency(conflicts)
+    return () if verdict is None else (condition(CONSISTENT, verdict, previous, generation, now),)
 
 
 def ready_condition(verdict: Verdict, previous: Conditions, generation: int, now: str) -> Condition:

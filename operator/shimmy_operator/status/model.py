@@ -1,9 +1,11 @@
 """Status of a ShimmyModel."""
 
-from shimmy_api.model import Artifact, ShimmyModelStatus
+from collections.abc import Collection, Sequence
+
+from shimmy_api.model import Artifact, Sharing, SharingStatus, ShimmyModelStatus
 from shimmy_operator.render.location import Location
 from shimmy_operator.status.check import Refusal, Running
-from shimmy_operator.status.conditions import Verdict, ready_condition
+from shimmy_operator.status.conditions import Verdict, consistency_condition, ready_condition
 
 _ADVICE = {
     "FileMissing": "Put it there, or correct spec.backend.",
@@ -79,12 +81,33 @@ def claim_not_found(claim: str) -> Verdict:
     )
 
 
+def sharing_status(sharing: Sharing, unknown: Collection[str]) -> SharingStatus | None:
+    """With whom a model is shared; None if with nobody."""
+    if not sharing.all_tenants and not sharing.tenants:
+        return None
+    return SharingStatus(
+        all_tenants=sharing.all_tenants,
+        tenants=tuple(sorted(tenant for tenant in sharing.tenants if tenant not in unknown)),
+        unknown=tuple(sorted(unknown)),
+    )
+
+
 def model_status(
-    verdict: Verdict, artifact: Artifact | None, previous: ShimmyModelStatus, generation: int, now: str
+    verdict: Verdict,
+    artifact: Artifact | None,
+    sharing: SharingStatus | None,
+    conflicts: Sequence[Verdict] | None,
+    previous: ShimmyModelStatus,
+    generation: int,
+    now: str,
 ) -> ShimmyModelStatus:
-    """The whole status."""
+    """The whole status. `conflicts` are those with other objects; None where the model can have none."""
     return ShimmyModelStatus(
         observed_generation=generation,
         artifact=artifact,
-        conditions=(ready_condition(verdict, previous.conditions, generation, now),),
+        sharing=sharing,
+        conditions=(
+            ready_condition(verdict, previous.conditions, generation, now),
+            *consistency_condition(conflicts, previous.conditions, generation, now),
+        ),
     )

@@ -1,8 +1,11 @@
 """Status of a ShimmyTenant."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+
 from shimmy_api.conditions import DISCOVERED
-from shimmy_api.tenant import KeyStatus, ShimmyTenantStatus
-from shimmy_operator.status.conditions import Verdict, condition, ready_condition
+from shimmy_api.tenant import KeyStatus, ShimmyTenantStatus, TokenStatus
+from shimmy_operator.status.conditions import Verdict, condition, consistency_condition, ready_condition
 from shimmy_operator.status.discovery import Discovered
 
 READY = Verdict(True, "Provisioned", "The namespace, its quota, its walls and its keys are there.")
@@ -25,15 +28,6 @@ def namespace_terminating(namespace: str) -> Verdict:
     )
 
 
-def key_invalid(secret: str, pattern: str) -> Verdict:
-    """A key Secret whose content is no key of ours."""
-    return Verdict(
-        False,
-        "KeyInvalid",
-        f"Secret {secret} does not hold under data.key a key of the form {pattern}. Delete it to get a new key.",
-    )
-
-
 def token_missing(secret: str) -> Verdict:
     """A token Secret that somebody emptied."""
     return Verdict(
@@ -41,23 +35,36 @@ def token_missing(secret: str) -> Verdict:
     )
 
 
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What a tenant's status tells beside the verdict."""
+
+    namespace: str | None = None
+    """None until it is the tenant's."""
+    keys: tuple[KeyStatus, ...] = ()
+    tokens: tuple[TokenStatus, ...] = ()
+    conflicts: Sequence[Verdict] | None = None
+    """With other objects; None where the tenant has nothing that could contradict any."""
+    discovery: Discovered | None = None
+    """None where none is asked for."""
+
+
 def tenant_status(
-    verdict: Verdict,
-    namespace: str | None,
-    keys: tuple[KeyStatus, ...],
-    discovery: Discovered | None,
-    previous: ShimmyTenantStatus,
-    generation: int,
-    now: str,
+    verdict: Verdict, found: Found, previous: ShimmyTenantStatus, generation: int, now: str
 ) -> ShimmyTenantStatus:
-    """The whole status; `namespace` is None until it is the tenant's, `discovery` where none is asked for."""
-    conditions = [ready_condition(verdict, previous.conditions, generation, now)]
+    """The whole status."""
+    conditions = [
+        ready_condition(verdict, previous.conditions, generation, now),
+        *consistency_condition(found.conflicts, previous.conditions, generation, now),
+    ]
+    discovery = found.discovery
     if discovery is not None:
         conditions.append(condition(DISCOVERED, discovery.verdict, previous.conditions, generation, now))
     return ShimmyTenantStatus(
         observed_generation=generation,
-        namespace=namespace,
-        keys=tuple(sorted(keys, key=lambda key: key.name)),
+        namespace=found.namespace,
+        keys=tuple(sorted(found.keys, key=lambda key: key.name)),
+        tokens=tuple(sorted(found.tokens, key=lambda token: token.name)),
         discovery=discovery.sources if discovery is not None else (),
         conditions=tuple(conditions),
     )

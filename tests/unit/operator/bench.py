@@ -10,6 +10,7 @@ from shimmy_api import names
 from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.reconcile.dispatch import reconcile
 from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.reconcile.relations import Relations
 
 TENANT: Final = Reference("ShimmyTenant", None, "acme")
 NS: Final = "shimmy-acme"
@@ -35,6 +36,7 @@ class Bench:
         self.environment = Environment(
             cluster=self.cluster,
             store=self.cluster.store,
+            relations=Relations(self.cluster.store),
             settings=CONTEXT,
             clock=lambda: self.time,
             later=lambda _, seconds: self.delays.append(seconds),

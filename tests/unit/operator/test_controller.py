@@ -19,6 +19,7 @@ from shimmy_operator.handlers.queue import WorkQueue
 from shimmy_operator.handlers.server import serve
 from shimmy_operator.metrics import Metrics
 from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.reconcile.relations import Relations
 
 
 class Quiet:
@@ -42,7 +43,10 @@ def tenant(name: str) -> Manifest:
 
 
 def make(queue: WorkQueue, metrics: Metrics, *tenants: str, resync: float = 3600) -> Controller:
-    environment = Environment(FakeCluster(), Store(), CONTEXT, lambda: datetime.now(UTC), queue.add_later)
+    store = Store()
+    environment = Environment(
+        FakeCluster(), store, Relations(store), CONTEXT, lambda: datetime.now(UTC), queue.add_later
+    )
     return Controller(environment, Quiet(*tenants), queue, metrics, resync)
 
 

@@ -40,7 +40,7 @@ async def test_a_tenant_gets_its_children_with_one_write_each(bench: Bench) -> N
         ["NetworkPolicy"] * 3 + ["Secret"] * 3 + ["ResourceQuota", "ServiceAccount", "ShimmyTenant"]
     )
     assert len(bench.cluster.writes) == 10
-    assert [event["reason"] for event in bench.cluster.events] == ["Provisioned"]
+    assert [event["reason"] for event in bench.cluster.events] == ["Provisioned", "KeyCreated"]
 
 
 async def test_reconciling_again_writes_nothing(checked: Bench) -> None:
@@ -109,7 +109,7 @@ async def test_a_checked_model_is_served(checked: Bench) -> None:
     checked.cluster.put({**deployment, "status": {"readyReplicas": 1}})
     await checked.run(INSTANCE)
     assert checked.ready(INSTANCE) == ("True", "Serving")
-    assert [event["reason"] for event in checked.cluster.events] == ["Provisioned", "Checked", "Serving"]
+    assert [event["reason"] for event in checked.cluster.events] == ["Provisioned", "KeyCreated", "Checked", "Serving"]
 
 
 async def test_a_model_whose_source_changes_is_checked_again_while_its_old_pods_serve(checked: Bench) -> None:

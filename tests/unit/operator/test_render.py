@@ -49,7 +49,7 @@ from shimmy_operator.render.metadata import Owner, stamped
 from shimmy_operator.render.namespace import render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
 from shimmy_operator.render.quota import render_quota
-from shimmy_operator.render.secrets import render_engine_token_secret, render_key_secret, render_mirror
+from shimmy_operator.render.secrets import Credentials, render_engine_token_secret, render_key_secret, render_mirror
 from shimmy_operator.render.service import render_service
 from shimmy_operator.render.service_account import render_service_account
 from shimmy_operator.render.slots import render_slots
@@ -85,7 +85,9 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "service-account": lambda: render_service_account("acme", NS),
     "secret-key": lambda: render_key_secret("acme", NS, "default", TENANT),
     "secret-engine-token": lambda: render_engine_token_secret("acme", NS, TENANT),
-    "secret-mirror": lambda: render_mirror("acme", {"default": "a-key"}, "a-token", TENANT, "shimmy-system"),
+    "secret-mirror": lambda: render_mirror(
+        "acme", Credentials("a-token", {"default": "a-key"}, {"people": '{"keys":[]}'}), TENANT, "shimmy-system"
+    ),
     "volume": lambda: render_volume("acme", NS, "tiny", HTTP_MODEL),
     "job-check": lambda: render_job("acme", NS, MODEL, VOLUME_MODEL, CONTEXT),
     "job-fetch": lambda: render_job("acme", NS, MODEL, HTTP_MODEL, CONTEXT),

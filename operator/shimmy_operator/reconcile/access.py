@@ -1,0 +1,119 @@
+"""Has a tenant's API keys and the copy of all its credentials that the router reads."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+
+from shimmy_api import names
+from shimmy_api.access import ApiKey, TokenAccess
+from shimmy_api.tenant import KeyStatus, ShimmyTenantSpec, TokenStatus
+from shimmy_operator.cluster.resources import Manifest, reference
+from shimmy_operator.reconcile.children import delete, ensure, ensure_secret, is_going, is_owned
+from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
+from shimmy_operator.reconcile.relations import issuer_topic, key_topic
+from shimmy_operator.render.metadata import Owner
+from shimmy_operator.render.secrets import (
+    KEY_ENTRY,
+    TOKEN_ENTRY,
+    Credentials,
+    decoded,
+    render_engine_token_secret,
+    render_key_secret,
+    render_mirror,
+)
+from shimmy_operator.status import keys as key_status
+from shimmy_operator.status import tenant as status
+from shimmy_operator.status import tokens as token_status
+from shimmy_operator.status.conditions import Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """Who may come in as a tenant."""
+
+    keys: tuple[KeyStatus, ...]
+    tokens: tuple[TokenStatus, ...]
+    verdict: Verdict
+
+
+async def ensure_access(environment: Environment, manifest: Manifest, namespace: str, spec: ShimmyTenantSpec) -> Access:
+    """Make the keys that are to be generated, take those that are there, and give the accepted ones to the router."""
+    owner = Owner("ShimmyTenant", manifest["metadata"]["name"], manifest["metadata"]["uid"])
+    now, router = environment.clock(), environment.settings.router_namespace
+    held = [await _hold(environment, owner, namespace, entry, now) for entry in spec.keys]
+    await _prune(environment, owner.uid, namespace, spec)
+    elsewhere = {one.key for one in held if one.key and _is_elsewhere(environment, owner.name, one.key)}
+    keys = key_status.judge(held, namespace, now, elsewhere)
+    tokens = token_status.judge(
+        spec.tokens, _key_sets(environment, router), router, _older_claims(environment, manifest, spec)
+    )
+    end = key_status.next_expiry(spec.keys, now)
+    if end is not None:
+        environment.later(reference(manifest), (end - now).total_seconds())
+    rendered = render_engine_token_secret(owner.name, namespace, owner)
+    token = decoded(await ensure_secret(environment, rendered, TOKEN_ENTRY, new_engine_token), TOKEN_ENTRY)
+    if token:
+        credentials = Credentials(
+            engine_token=token,
+            keys={one.status.name: one.mirrored for one in keys if one.mirrored is not None},
+            key_sets={one.status.name: one.key_set for one in tokens if one.key_set is not None},
+        )
+        await ensure(environment, render_mirror(owner.name, credentials, owner, router))
+        missing = None
+    else:
+        missing = status.token_missing(f"{namespace}/{names.ENGINE_TOKEN_SECRET}")
+    found_keys, found_tokens = tuple(one.status for one in keys), tuple(one.status for one in tokens)
+    problem = missing or key_status.problem(found_keys) or token_status.problem(found_tokens)
+    return Access(found_keys, found_tokens, problem or status.READY)
+
+
+async def _hold(
+    environment: Environment, owner: Owner, namespace: str, entry: ApiKey, now: datetime
+) -> key_status.Held:
+    name = entry.secret_name or names.key_secret(entry.name)
+    secret = environment.store.get("Secret", namespace, name)
+    if entry.secret_name is None and (secret is not None or not key_status.is_over(entry, now)):
+        rendered = render_key_secret(owner.name, namespace, entry.name, owner)
+        secret = await ensure_secret(environment, rendered, KEY_ENTRY, new_key)
+    if secret is None or (entry.secret_name is not None and is_going(secret)):
+        return key_status.Held(entry, name, found=False)
+    key = decoded(secret, KEY_ENTRY)
+    return key_status.Held(entry, name, found=True, key=key, id=key_id(key or ""))
+
+
+async def _prune(environment: Environment, owner_uid: str, namespace: str, spec: ShimmyTenantSpec) -> None:
+    """Delete the generated keys that are not wanted any more."""
+    keep = {names.key_secret(entry.name) for entry in spec.keys if entry.secret_name is None}
+    for secret in environment.store.within("Secret", namespace):
+        is_key = secret.get("type") == names.SECRET_TYPE_KEY and is_owned(secret, owner_uid)
+        if is_key and secret["metadata"]["name"] not in keep and not is_going(secret):
+            await delete(environment, secret)
+
+
+def _is_elsewhere(environment: Environment, tenant: str, key: str) -> bool:
+    """Whether another tenant holds a key, too."""
+    return any(who.name != tenant for who in environment.relations.telling(key_topic(key)))
+
+
+def _key_sets(environment: Environment, router_namespace: str) -> dict[str, str] | None:
+    config_map = environment.store.get("ConfigMap", router_namespace, names.JWKS)
+    return None if config_map is None else dict(config_map.get("data") or {})
+
+
+def _older_claims(
+    environment: Environment, manifest: Manifest, spec: ShimmyTenantSpec
+) -> Iterator[token_status.Claimant]:
+    """What older tenants say of the same issuers."""
+    issuers = {issuer_topic(entry.issuer) for entry in spec.tokens}
+    others = {who for topic in issuers for who in environment.relations.telling(topic)}
+    found = [other for who in others if (other := environment.store.find(who)) is not None]
+    for other in sorted(found, key=_age):
+        if _age(other) < _age(manifest):
+            for entry in other["spec"].get("tokens") or ():
+                claimant = TokenAccess.model_validate(entry)
+                yield token_status.Claimant(f"tenant {other['metadata']['name']}", claimant)
+
+
+def _age(tenant: Manifest) -> tuple[str, str]:
+    return str(tenant["metadata"].get("creationTimestamp") or ""), str(tenant["metadata"]["name"])

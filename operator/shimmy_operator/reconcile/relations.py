@@ -1,0 +1,192 @@
+"""Which objects mean something to which others, so that a change costs as much as what it concerns.
+
+Objects listen to topics and tell them. When what an object has to tell changes, appears or goes, those who listen to it
+are looked at again.
+"""
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Callable, Hashable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+from shimmy_operator.cluster.resources import Manifest, Reference, reference
+from shimmy_operator.cluster.store import Store
+from shimmy_operator.render.namespace import namespace_of
+from shimmy_operator.render.secrets import mirrored_keys
+
+Topic = tuple[str, ...]
+Listener = Callable[[Reference], None]
+
+
+def model_topic(namespace: str, name: str) -> Topic:
+    """That there is a model of this name in a namespace."""
+    return ("model", namespace, name)
+
+
+def shared_topic(name: str) -> Topic:
+    """That a model of this name is shared."""
+    return ("shared", name)
+
+
+def alias_topic(namespace: str, name: str) -> Topic:
+    """That a model of a namespace goes by a name or an alias."""
+    return ("alias", namespace, name)
+
+
+def tenant_topic(name: str) -> Topic:
+    """That there is a tenant of this name."""
+    return ("tenant", name)
+
+
+def issuer_topic(issuer: str | None) -> Topic:
+    """That a tenant has its tokens from an issuer; None for the cluster itself."""
+    return ("issuer", issuer or "")
+
+
+def key_topic(key: str) -> Topic:
+    """That a tenant holds an API key."""
+    return ("key", hashlib.sha256(key.encode()).hexdigest())
+
+
+@dataclass(frozen=True, slots=True)
+class Relation:
+    """What one object has to do with others."""
+
+    subject: Reference
+    """The object, or the one that it belongs to."""
+    listens: frozenset[Topic] = frozenset()
+    tells: frozenset[Topic] = frozenset()
+    content: Hashable = None
+    """What it tells: the same again is no news."""
+
+
+class Relations:
+    """The relations of all objects in a store."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._known: dict[Reference, Relation] = {}
+        self._listening: defaultdict[Topic, set[Reference]] = defaultdict(set)
+        self._telling: defaultdict[Topic, set[Reference]] = defaultdict(set)
+        self._listeners: list[Listener] = []
+        store.listen(self._changed)
+
+    def listen(self, listener: Listener) -> None:
+        """Call `listener` with every object that something has been told."""
+        self._listeners.append(listener)
+
+    def telling(self, topic: Topic) -> frozenset[Reference]:
+        """The objects that tell a topic now."""
+        return frozenset(self._telling.get(topic, ()))
+
+    def _changed(self, manifest: Manifest) -> None:
+        key = reference(manifest)
+        live = self._store.find(key)
+        before, after = self._known.get(key), None if live is None else relation_of(live)
+        if before == after:
+            return
+        for old in filter(None, (before,)):
+            _leave(self._listening, old.listens, old.subject)
+            _leave(self._telling, old.tells, old.subject)
+        self._known.pop(key, None)
+        for new in filter(None, (after,)):
+            self._known[key] = new
+            _join(self._listening, new.listens, new.subject)
+            _join(self._telling, new.tells, new.subject)
+        for concerned in self._concerned(before, after):
+            for listener in self._listeners:
+                listener(concerned)
+
+    def _concerned(self, before: Relation | None, after: Relation | None) -> Iterator[Reference]:
+        old = before.tells if before else frozenset()
+        new = after.tells if after else frozenset()
+        same_content = before is not None and after is not None and before.content == after.content
+        news = old ^ new if same_content else old | new
+        subjects = {relation.subject for relation in (before, after) if relation}
+        yield from {who for topic in news for who in self._listening.get(topic, ())} - subjects
+
+
+def relation_of(manifest: Manifest) -> Relation | None:
+    """What an object has to do with others; None if it is of no kind that has. Pure."""
+    find = _FINDERS.get(manifest["kind"])
+    return find(manifest) if find else None
+
+
+def named_models(spec: dict[str, Any]) -> frozenset[str]:
+    """The models that a tenant's spec names."""
+    entries = [*(spec.get("keys") or ()), *(spec.get("tokens") or ()), spec.get("fallback") or {}]
+    return frozenset(name for entry in entries for name in entry.get("models") or ())
+
+
+def _of_model(manifest: Manifest) -> Relation:
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    namespace, name = metadata["namespace"], metadata["name"]
+    aliases, sharing = tuple(spec.get("aliases") or ()), spec.get("sharedWith") or {}
+    tenants = tuple(sharing.get("tenants") or ())
+    shared = bool(sharing.get("allTenants") or tenants)
+    return Relation(
+        reference(manifest),
+        listens=_set(*(alias_topic(namespace, alias) for alias in aliases), *(tenant_topic(name) for name in tenants)),
+        tells=_set(
+            *(alias_topic(namespace, alias) for alias in (name, *aliases)),
+            model_topic(namespace, name),
+            *([shared_topic(name)] if shared else ()),
+        ),
+        content=(metadata.get("creationTimestamp"), aliases, shared, tenants),
+    )
+
+
+def _of_tenant(manifest: Manifest) -> Relation:
+    spec, name = manifest["spec"], manifest["metadata"]["name"]
+    namespace, tokens = namespace_of(manifest), spec.get("tokens") or ()
+    issuers = [issuer_topic(token.get("issuer")) for token in tokens]
+    models = named_models(spec)
+    return Relation(
+        reference(manifest),
+        listens=_set(
+            *issuers,
+            *(model_topic(namespace, model) for model in models),
+            *(shared_topic(model) for model in models),
+        ),
+        tells=_set(tenant_topic(name), *issuers),
+        content=(manifest["metadata"].get("creationTimestamp"), repr(tokens)),
+    )
+
+
+def _of_instance(manifest: Manifest) -> Relation:
+    namespace, routing = manifest["metadata"]["namespace"], manifest["spec"].get("routing") or {}
+    models = (routing.get("fallback") or {}).get("models") or ()
+    return Relation(reference(manifest), listens=_set(*(model_topic(namespace, model) for model in models)))
+
+
+def _of_secret(manifest: Manifest) -> Relation | None:
+    keys = _set(*(key_topic(key) for key in mirrored_keys(manifest).values()))
+    for owner in manifest["metadata"].get("ownerReferences") or ():
+        if keys and owner["kind"] == "ShimmyTenant":
+            return Relation(Reference("ShimmyTenant", None, owner["name"]), listens=keys, tells=keys)
+    return None
+
+
+_FINDERS: Final[dict[str, Callable[[Manifest], Relation | None]]] = {
+    "ShimmyModel": _of_model,
+    "ShimmyTenant": _of_tenant,
+    "ShimmyInstance": _of_instance,
+    "Secret": _of_secret,
+}
+
+
+def _set(*topics: Topic) -> frozenset[Topic]:
+    return frozenset(topics)
+
+
+def _join(index: defaultdict[Topic, set[Reference]], topics: Iterable[Topic], who: Reference) -> None:
+    for topic in topics:
+        index[topic].add(who)
+
+
+def _leave(index: defaultdict[Topic, set[Reference]], topics: Iterable[Topic], who: Reference) -> None:
+    for topic in topics:
+        index[topic].discard(who)
+        if not index[topic]:
+            del index[topic]
