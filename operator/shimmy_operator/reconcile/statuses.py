@@ -27,7 +27,7 @@ def parse_status(model: type[Status], manifest: Manifest) -> Status:
     return model.model_validate(manifest.get("status") or {})
 
 
-async def write_status(environment: Environment, manifest: Manifest, outcome: Outcome[Status]) -> None:
+async def write_status(environment: Environment, manifest: Manifest, outcome: Outcome[Any]) -> None:
     """Write the status once if it differs, and tell what is new."""
     before, after = outcome.before, outcome.after
     if before == after:
@@ -35,7 +35,8 @@ async def write_status(environment: Environment, manifest: Manifest, outcome: Ou
     key = reference(manifest)
     changed = _changed(before, after)
     now = environment.clock()
-    if not changed and _generation(before) == _generation(after) and key in environment.progress_written:
+    urgent = changed or outcome.news or len(before.conditions) != len(after.conditions)
+    if not urgent and _generation(before) == _generation(after) and key in environment.progress_written:
         wait = _PROGRESS_SECONDS - (now - environment.progress_written[key]).total_seconds()
         if wait > 0:
             environment.later(key, wait)

@@ -17,8 +17,12 @@ _SECRET: Final = frozenset({"d", "p", "q", "dp", "dq", "qi", "oth", "k"})
 """Members of private and of symmetric keys."""
 _NAMES: Final = ("kid", "alg", "use")
 _VALUES: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("n", "e"), "EC": ("x", "y"), "OKP": ("x",)}
-_ALGORITHMS: Final[Mapping[str, tuple[str, ...]]] = {"RSA": ("RS", "PS"), "EC": ("ES",), "OKP": ("EdDSA",)}
-"""How names of algorithms for signatures with a key begin."""
+_ALGORITHMS: Final[Mapping[str, frozenset[str]]] = {
+    "RSA": frozenset({"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}),
+    "EC": frozenset({"ES256", "ES384", "ES512"}),
+    "OKP": frozenset({"EdDSA"}),
+}
+"""Signatures that can be made with a key: RFC 7518, section 3.1, and RFC 8037, section 3.1."""
 _CURVES: Final[Mapping[str, frozenset[str]]] = {
     "EC": frozenset({"P-256", "P-384", "P-521"}),
     "OKP": frozenset({"Ed25519"}),
@@ -88,12 +92,9 @@ def _signs(key: Mapping[str, Any], kind: str) -> bool:
     if not all(isinstance(key.get(name, ""), str) for name in _NAMES):
         return False
     operations = key.get("key_ops", ["verify"])
-    allowed = isinstance(operations, list) and "verify" in operations
-    return (
-        allowed
-        and key.get("use", "sig") == "sig"
-        and key.get("alg", _ALGORITHMS[kind][0]).startswith(_ALGORITHMS[kind])
-    )
+    if not isinstance(operations, list) or "verify" not in operations:
+        return False
+    return key.get("use", "sig") == "sig" and ("alg" not in key or key["alg"] in _ALGORITHMS[kind])
 
 
 def _decoded(value: object) -> bytes:

@@ -186,12 +186,23 @@ OWNED = [{"kind": "ShimmyInstance", "name": "chat", "uid": "u"}]
         (child("Pod", labels=FETCH), "tiny"),
         (child("Pod", labels=ENGINE), "chat"),
         (child("Secret", namespace="shimmy-system", labels={"shimmy.dev/tenant": "acme"}), "acme"),
+        (child("Secret", "vault", "shimmy-acme"), "acme"),
+        (child("Secret", "vault", "elsewhere"), ""),
+        (child("ConfigMap", "shimmy-jwks", "shimmy-system"), ""),
         (child("Deployment", ownerReferences=OWNED), "chat"),
         (child("Deployment"), ""),
     ],
 )
 def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Store, changed: Manifest, keys: str) -> None:
     assert [key.name for key in concerned(changed, fleet)] == keys.split()
+
+
+def test_issuers_keys_concern_the_tenants_that_name_an_issuer(fleet: Store) -> None:
+    tokens = [{"name": "pods"}, {"name": "people", "issuer": "https://id.example", "jwks": {}}]
+    fleet.put(own("ShimmyTenant", "open", None, {"tokens": tokens}))
+    fleet.put(own("ShimmyTenant", "pods", None, {"tokens": tokens[:1]}))
+    changed = child("ConfigMap", "shimmy-jwks", "shimmy-system")
+    assert [key.name for key in concerned(changed, fleet)] == ["open"]
 
 
 SEEN = {"status": {"observedGeneration": 1}}
