@@ -117,7 +117,7 @@ UNKNOWN: Final = {
     ),
     "a weight of nothing": objects.tenant("strict", weight=0),
     "a fallback to nothing": objects.tenant("strict", fallback={"models": []}),
-    "a fallback on an unknown cause": objects.tenant("strict", fallback={"models": ["tiny"], "on": ["Boredom"]}),
+    "a fallback on an unknown cause": objects.tenant("strict", fallback={"models": ["tiny"], "when": ["Boredom"]}),
     "a model that is shared with one tenant twice": {
         **(shared := objects.model("default", "strict", "pvc://models/tiny.gguf")),
         "spec": {**shared["spec"], "sharedWith": {"tenants": ["a", "a"]}},

@@ -2,6 +2,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+import yaml
 
 from shimmy_api.crd import render_crd
 from shimmy_api.kinds import INSTANCE, KINDS, MODEL, TENANT, Kind
@@ -39,6 +40,14 @@ def test_every_field_that_users_write_is_documented(kind: Kind) -> None:
         if not child.get("description") and name not in {"key", "operator", "value", "effect", "tolerationSeconds"}
     ]
     assert undocumented == []
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
+def test_no_field_needs_quotes_in_yaml(kind: Kind) -> None:
+    """`on`, `off`, `yes`, `no`, `y` and `n` are booleans in YAML 1.1, which kubectl reads."""
+    fields = {name for schema in schemas(schema_of(kind)) for name in schema.get("properties", {})}
+    assert all(isinstance(yaml.safe_load(name), str) for name in fields)
+    assert not {"y", "n"} & fields
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.kind)
