@@ -25,6 +25,7 @@ def _ready(*columns: Column) -> tuple[Column, ...]:
         Column("Ready", "string", '.status.conditions[?(@.type=="Ready")].status'),
         Column("Reason", "string", '.status.conditions[?(@.type=="Ready")].reason'),
         Column("Age", "date", ".metadata.creationTimestamp"),
+        Column("Consistent", "string", '.status.conditions[?(@.type=="Consistent")].reason', priority=1),
         Column("Message", "string", '.status.conditions[?(@.type=="Ready")].message', priority=1),
     )
 
