@@ -9,7 +9,7 @@ from shimmy_api.tenant import ShimmyTenantSpec
 from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.reconcile.children import is_going
 from shimmy_operator.reconcile.environment import Environment
-from shimmy_operator.reconcile.relations import alias_topic, shared_topic
+from shimmy_operator.reconcile.relations import alias_topic, chain_topic, shared_topic
 from shimmy_operator.status.conditions import Verdict
 
 
@@ -35,21 +35,34 @@ def tenant_conflicts(
     ]
 
 
-def instance_conflicts(environment: Environment, namespace: str, spec: ShimmyInstanceSpec) -> list[Verdict] | None:
-    """Models that an instance's chain names and that are not there; None where it names none."""
-    chain = _chain(spec.routing.fallback)
-    if not chain:
+def instance_conflicts(environment: Environment, manifest: Manifest, spec: ShimmyInstanceSpec) -> list[Verdict] | None:
+    """Models that an instance's chain names and that are not there, and chains that do not count.
+
+    None where it has no chain.
+    """
+    fallback, namespace = spec.routing.fallback, manifest["metadata"]["namespace"]
+    if fallback is None:
         return None
-    return [
+    found = [
         Verdict(
             False,
             "ModelNotFound",
             f"The fallback names model {model}, which is not in this namespace. Create it, or take the name out; only "
             "the fallback of the tenant may name models that others share with it.",
         )
-        for model in chain
+        for model in fallback.models
         if not _exists(environment, Reference("ShimmyModel", namespace, model))
     ]
+    for model in spec.models:
+        instances = _all(environment, environment.relations.telling(chain_topic(namespace, model)))
+        first = min([manifest, *instances], key=_age)
+        if Fallback.model_validate(first["spec"]["routing"]["fallback"]) != fallback:
+            message = (
+                f"Model {model} is also served by instance {first['metadata']['name']}, which is older and has another "
+                "fallback: that one counts. Give both the same."
+            )
+            found.append(Verdict(False, "FallbackNotUsed", message))
+    return found
 
 
 def model_conflicts(environment: Environment, manifest: Manifest, spec: ShimmyModelSpec) -> list[Verdict] | None:

@@ -34,7 +34,7 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
     after = status.instance_status(
         name, arranged.models, counts, environment.settings.endpoint, before, generation, environment.now
     )
-    conflicts = instance_conflicts(environment, namespace, spec)
+    conflicts = instance_conflicts(environment, manifest, spec)
     consistent = consistency_condition(conflicts, before.conditions, generation, environment.now)
     after = after.model_copy(update={"conditions": (*after.conditions, *consistent)})
     return Outcome(before, after, status.PROGRESS)

@@ -34,6 +34,11 @@ def alias_topic(namespace: str, name: str) -> Topic:
     return ("alias", namespace, name)
 
 
+def chain_topic(namespace: str, model: str) -> Topic:
+    """That an instance says what stands in for a model."""
+    return ("chain", namespace, model)
+
+
 def tenant_topic(name: str) -> Topic:
     """That there is a tenant of this name."""
     return ("tenant", name)
@@ -155,9 +160,18 @@ def _of_tenant(manifest: Manifest) -> Relation:
 
 
 def _of_instance(manifest: Manifest) -> Relation:
-    namespace, routing = manifest["metadata"]["namespace"], manifest["spec"].get("routing") or {}
-    models = (routing.get("fallback") or {}).get("models") or ()
-    return Relation(reference(manifest), listens=_set(*(model_topic(namespace, model) for model in models)))
+    metadata, spec = manifest["metadata"], manifest["spec"]
+    namespace, fallback = metadata["namespace"], (spec.get("routing") or {}).get("fallback")
+    if not fallback:
+        return Relation(reference(manifest))
+    chains = [chain_topic(namespace, model) for model in spec["models"]]
+    models = [model_topic(namespace, model) for model in fallback["models"]]
+    return Relation(
+        reference(manifest),
+        listens=_set(*chains, *models),
+        tells=_set(*chains),
+        content=(metadata.get("creationTimestamp"), repr(fallback)),
+    )
 
 
 def _of_secret(manifest: Manifest) -> Relation | None:

@@ -108,6 +108,25 @@ async def test_an_instance_falls_back_on_models_of_its_own_namespace(bench: Watc
     assert bench.consistent(INSTANCE) == ("True", "Consistent")
 
 
+async def test_of_two_instances_of_a_model_the_older_ones_fallback_counts(bench: Watched) -> None:
+    second = Reference("ShimmyInstance", NS, "more")
+    for name in ("tiny", "big", "small"):
+        bench.put(Reference("ShimmyModel", NS, name), {"backend": BACKEND})
+    bench.put(INSTANCE, {"models": ["tiny"], "routing": {"fallback": {"models": ["big"]}}})
+    same = {"models": ["big", "tiny"], "routing": {"fallback": {"models": ["big"]}}}
+    assert bench.change(second, same) == {INSTANCE}
+    await bench.run(INSTANCE, second)
+    assert (bench.consistent(INSTANCE), bench.consistent(second)) == (("True", "Consistent"),) * 2
+    assert bench.change(second, {**same, "routing": {"fallback": {"models": ["small"]}}}) == {INSTANCE}
+    await bench.run(INSTANCE, second)
+    assert bench.consistent(INSTANCE) == ("True", "Consistent")
+    assert bench.consistent(second) == ("False", "FallbackNotUsed")
+    assert "Model tiny is also served by instance chat" in bench.message(second)
+    assert bench.change(INSTANCE, {"models": ["tiny"]}) == {second}
+    await bench.run(INSTANCE, second)
+    assert (bench.consistent(INSTANCE), bench.consistent(second)) == (None, ("True", "Consistent"))
+
+
 async def test_an_alias_belongs_to_the_model_of_that_name_or_to_the_oldest(bench: Watched) -> None:
     other = Reference("ShimmyModel", NS, "another")
     bench.put(MODEL, {"backend": BACKEND, "aliases": ["gpt", "tiny"]})

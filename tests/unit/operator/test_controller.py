@@ -42,8 +42,10 @@ def tenant(name: str) -> Manifest:
     return {"apiVersion": "shimmy.dev/v1alpha1", "kind": "ShimmyTenant", "metadata": metadata, "spec": {}}
 
 
-def make(queue: WorkQueue, metrics: Metrics, *tenants: str, resync: float = 3600) -> Controller:
-    store = Store()
+def make(
+    queue: WorkQueue, metrics: Metrics, *tenants: str, resync: float = 3600, store: Store | None = None
+) -> Controller:
+    store = store or Store()
     environment = Environment(
         FakeCluster(), store, Relations(store), CONTEXT, lambda: datetime.now(UTC), queue.add_later
     )
@@ -85,6 +87,21 @@ async def test_everything_is_looked_at_again_after_the_resync_time(monkeypatch: 
         await enough.wait()
     task.cancel()
     assert seen == ["acme"] * 3
+
+
+async def test_a_change_queues_the_objects_of_other_namespaces_that_it_concerns() -> None:
+    queue = WorkQueue()
+    store = Store()
+    make(queue, Metrics(), store=store)
+    store.put({**tenant("acme"), "spec": {"fallback": {"models": ["big"]}}})
+    store.put(tenant("other"))
+    assert [(await queue.take()).name, (await queue.take()).name] == ["acme", "other"]
+    metadata = {"name": "big", "namespace": "shimmy-lender", "resourceVersion": "2", "generation": 1}
+    model = {"apiVersion": "shimmy.dev/v1alpha1", "kind": "ShimmyModel", "metadata": metadata}
+    queue.done(Reference("ShimmyTenant", None, "acme"))
+    store.put({**model, "spec": {"backend": {}, "sharedWith": {"allTenants": True}}})
+    assert {(await queue.take()).name, (await queue.take()).name} == {"acme", "big"}
+    assert len(queue) == 0
 
 
 async def test_the_operator_tells_its_numbers_and_its_health() -> None:
