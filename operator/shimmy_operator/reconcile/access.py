@@ -53,16 +53,13 @@ async def ensure_access(environment: Environment, manifest: Manifest, namespace:
         environment.later(reference(manifest), (end - now).total_seconds())
     rendered = render_engine_token_secret(owner.name, namespace, owner)
     token = decoded(await ensure_secret(environment, rendered, TOKEN_ENTRY, new_engine_token), TOKEN_ENTRY)
-    if token:
-        credentials = Credentials(
-            engine_token=token,
-            keys={one.status.name: one.mirrored for one in keys if one.mirrored is not None},
-            key_sets={one.status.name: one.key_set for one in tokens if one.key_set is not None},
-        )
-        await ensure(environment, render_mirror(owner.name, credentials, owner, router))
-        missing = None
-    else:
-        missing = status.token_missing(f"{namespace}/{names.ENGINE_TOKEN_SECRET}")
+    credentials = Credentials(
+        engine_token=token or "",  # without it the engines refuse everybody, and a revoked key is still taken away
+        keys={one.status.name: one.mirrored for one in keys if one.mirrored is not None},
+        key_sets={one.status.name: one.key_set for one in tokens if one.key_set is not None},
+    )
+    await ensure(environment, render_mirror(owner.name, credentials, owner, router))
+    missing = None if token else status.token_missing(f"{namespace}/{names.ENGINE_TOKEN_SECRET}")
     found_keys, found_tokens = tuple(one.status for one in keys), tuple(one.status for one in tokens)
     problem = missing or key_status.problem(found_keys) or token_status.problem(found_tokens)
     return Access(found_keys, found_tokens, problem or status.READY)

@@ -112,6 +112,15 @@ async def test_keys_are_rotated_with_an_overlap(bench: Bench) -> None:
     assert told(bench) == ["KeyCreated", "KeyRevoked"]
 
 
+async def test_a_key_is_revoked_though_the_engines_token_is_gone(bench: Bench) -> None:
+    token = bench.child("Secret", "shimmy-engine-token")
+    bench.cluster.put({**token, "data": {}})
+    bench.put(TENANT, {"keys": [{"name": "next"}]})
+    await bench.run(TENANT)
+    assert bench.ready(TENANT) == ("False", "EngineTokenMissing")
+    assert set(mirror(bench)) == {"key.next"}
+
+
 async def test_a_key_ends_at_its_time_and_is_accepted_again_with_a_later_one(bench: Bench) -> None:
     key = mirror(bench)["key.default"]
     bench.put(TENANT, {"keys": [{"name": "default", "expiresAt": "2026-01-01T00:01:00Z"}]})
