@@ -208,7 +208,7 @@ def _fallback(record: TenantRecord, item: OwnModel, visible: Sequence[OwnModel])
         return None
     chain = [candidates[name] for name in rule.models if name in candidates and name != item.model.name]
     steps = (Substitute(model.name, model.cluster, model.ready, model.engine_token) for model in chain)
-    return Fallback(tuple(steps), frozenset(rule.on)) if chain else None
+    return Fallback(tuple(steps), frozenset(rule.when)) if chain else None
 
 
 def _keys(record: TenantRecord, secret: KeysRecord | None, uses: Mapping[str, int]) -> Iterator[Key]:

@@ -8,6 +8,7 @@ from shimmy_router.access_log import standard_output
 from shimmy_router.listener import AGENT_CLUSTER, STAT_PREFIX, agent_service, listener
 from shimmy_router.tls import transport_socket
 from shimmy_router.xds.clusters import HTTP_OPTIONS
+from shimmy_router.xds.ext_proc import CALLS_CLUSTER, MAX_CALLS
 from shimmy_router.xds.filters import typed
 
 CLUSTER: Final = "shimmy-router"
@@ -57,7 +58,7 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
         "dynamic_resources": {"ads_config": ads, "cds_config": eventually},
         "static_resources": {
             "listeners": _listeners(settings),
-            "clusters": [_agent(settings.agent_socket)],
+            "clusters": [_agent(AGENT_CLUSTER, settings.agent_socket), _agent(CALLS_CLUSTER, settings.agent_socket)],
         },
         # Statistics of every model's cluster would cost more memory than the cluster itself.
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
@@ -108,15 +109,16 @@ def _statistics() -> list[dict[str, str]]:
     return [{"prefix": prefix} for prefix in prefixes]
 
 
-def _agent(socket: Path) -> dict[str, Any]:
+def _agent(name: str, socket: Path) -> dict[str, Any]:
     endpoint = {"endpoint": {"address": {"pipe": {"path": str(socket)}}}}
     options = typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions", explicit_http_config={"http2_protocol_options": {}}
     )
     return {
-        "name": AGENT_CLUSTER,
+        "name": name,
         "type": "STATIC",
         "connect_timeout": "1s",
         "typed_extension_protocol_options": {HTTP_OPTIONS: options},
-        "load_assignment": {"cluster_name": AGENT_CLUSTER, "endpoints": [{"lb_endpoints": [endpoint]}]},
+        "circuit_breakers": {"thresholds": [{"max_requests": MAX_CALLS}]},
+        "load_assignment": {"cluster_name": name, "endpoints": [{"lb_endpoints": [endpoint]}]},
     }

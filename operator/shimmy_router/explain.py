@@ -87,7 +87,7 @@ def _may_ask(credential: Key | Token, model: Model) -> bool:
 
 
 def _substitute(fallback: Fallback | None) -> Substitute | None:
-    if fallback is None or Trigger.NO_POD not in fallback.on:
+    if fallback is None or Trigger.NO_POD not in fallback.when:
         return None
     return next((substitute for substitute in fallback.chain if substitute.ready), None)
 
@@ -130,7 +130,7 @@ def _fallback(fallback: Fallback | None) -> Json | None:
     if fallback is None:
         return None
     chain = [{"model": s.model, "cluster": s.cluster, "ready": s.ready} for s in fallback.chain]
-    return {"models": chain, "on": sorted(fallback.on)}
+    return {"models": chain, "when": sorted(fallback.when)}
 
 
 def _tenant(tenant: Tenant, now: float) -> Json:

@@ -63,7 +63,7 @@ class Fallback:
 
     chain: tuple[Substitute, ...]
     """In the order in which they are tried: only models that the tenant can use, and never the model itself."""
-    on: frozenset[Trigger]
+    when: frozenset[Trigger]
 
 
 @dataclass(frozen=True, slots=True)

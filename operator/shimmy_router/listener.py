@@ -6,6 +6,7 @@ from typing import Any, Final
 from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
 from shimmy_router.xds import filters
+from shimmy_router.xds.ext_proc import AWAY_STATUSES, ext_proc_filter
 from shimmy_router.xds.filters import overwrite, typed
 
 AGENT_CLUSTER: Final = "shimmy-agent"
@@ -81,7 +82,7 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         http2_protocol_options={"max_concurrent_streams": 1000},
         access_log=[_access_log(), *access_loggers],
         local_reply_config=_local_replies(),
-        http_filters=[_health_check(), *filters.filters(), _router()],
+        http_filters=[_health_check(), *filters.filters(), ext_proc_filter(), _router()],
         scoped_routes={
             "name": "tenants",
             "scope_key_builder": {"fragments": [key]},
@@ -166,6 +167,7 @@ def _local_replies() -> dict[str, Any]:
     mappers = [_mapper({"and_filter": {"filters": [no_route, no_key]}}, errors.MISSING_KEY)]
     mappers += [_mapper(condition, error) for condition, error in _REPLIES]
     mappers += [_mapper(_status(error.status), error) for error in _BY_STATUS]
+    mappers += [_mapper(_status(status), errors.AGENT_AWAY) for status in AWAY_STATUSES]
     # The routes' own answers are JSON as they are.
     as_it_is = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
     return {"mappers": mappers, "body_format": as_it_is}

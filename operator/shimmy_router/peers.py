@@ -30,7 +30,7 @@ PATH: Final = "/peer"
 NAME_HEADER: Final = "x-shimmy-router"
 
 ASK_SECONDS: Final = 0.2
-"""A router that does not answer within this is done without. Envoy waits longer for this one: MESSAGE_TIMEOUT."""
+"""A router that does not answer within this is done without. Envoy waits longer for this one."""
 _HEARTBEAT_SECONDS: Final = 2.0
 """A connection that is silent for half as long after a ping is dead."""
 _FIRST_PAUSE: Final = 0.1

@@ -3,7 +3,9 @@
 Fields: https://www.envoyproxy.io/docs/envoy/latest/api-v3/service/ext_proc/v3/external_processor.proto
 """
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -12,6 +14,7 @@ from envoy.service.ext_proc.v3 import external_processor_pb2
 from google.protobuf.message import Message
 
 from shimmy_api.errors import ApiError
+from shimmy_api.headers import KEY_ID, REQUEST_ID
 from shimmy_router.xds import ext_proc, filters
 
 _SERVICE: Final = "envoy.service.ext_proc.v3.ExternalProcessor"
@@ -57,6 +60,9 @@ class Refused:
 Decide = Callable[[Call], Awaitable[Admitted | Refused]]
 
 
+_PATIENCE_SECONDS: Final = ext_proc.MESSAGE_TIMEOUT_SECONDS / 2
+
+
 class ProcessingService:
     """Answers each call by what `decide` says."""
 
@@ -73,41 +79,63 @@ class ProcessingService:
         )
         return grpc.method_handlers_generic_handler(_SERVICE, {"Process": process})
 
-    async def _process(
-        self, requests: AsyncIterator[Message], context: grpc.aio.ServicerContext
-    ) -> AsyncIterator[Message]:
+    async def _process(self, _: AsyncIterator[Message], context: grpc.aio.ServicerContext) -> None:
         self.open_calls += 1
         ended: Callable[[], None] | None = None
         try:
-            async for message in requests:
+            while (message := await context.read()) is not grpc.aio.EOF:
                 kind = message.WhichOneof("request")
                 if kind != "request_headers":
-                    yield unchanged(kind)
+                    await context.write(unchanged(kind))
                     continue
-                outcome = await self._decide(call_of(message, dict(context.invocation_metadata() or ())))
+                async with _patience(context):
+                    outcome = await self._decide(call_of(message, dict(context.invocation_metadata() or ())))
                 if isinstance(outcome, Refused):
-                    yield refusal(outcome)
-                    continue
-                ended = outcome.ended
-                yield admission(outcome)
+                    await context.write(refusal(outcome))
+                else:
+                    ended = outcome.ended
+                    await context.write(admission(outcome))
         finally:
             self.open_calls -= 1
             if ended:
                 ended()
 
 
+@asynccontextmanager
+async def _patience(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+    """Tell Envoy to wait on, while what is done here takes its time. An agent that hangs cannot tell it."""
+    telling: list[asyncio.Task[None]] = []
+
+    def tell() -> None:
+        telling.append(asyncio.create_task(context.write(more_time())))
+
+    timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, tell)
+    try:
+        yield
+    finally:
+        timer.cancel()
+        for task in telling:
+            await task
+
+
 def call_of(message: Any, metadata: Mapping[str, str]) -> Call:
     """What a ProcessingRequest of request headers and the call's gRPC metadata say; empty where they say nothing."""
     listed = message.request_headers.headers.headers
     headers = {header.key: header.raw_value or header.value.encode() for header in listed}
-    known = message.metadata_context.filter_metadata
-    fields = known[filters.NAMESPACE].fields if filters.NAMESPACE in known else {}
     return Call(
         tenant=str(metadata.get(ext_proc.TENANT_METADATA, "")),
-        key_id=fields[filters.META_KEY_ID].string_value if filters.META_KEY_ID in fields else "",
+        key_id=headers.get(KEY_ID, b"").decode(errors="replace"),
         model=headers.get(filters.ROUTE, b"").decode(errors="replace"),
-        request_id=headers.get("x-request-id", b"").decode(errors="replace"),
+        request_id=headers.get(REQUEST_ID, b"").decode(errors="replace"),
     )
+
+
+def more_time() -> Message:
+    """The ProcessingResponse that makes Envoy wait up to the filter's longest time."""
+    response = external_processor_pb2.ProcessingResponse()
+    response.override_message_timeout.FromSeconds(ext_proc.MAX_HOLD_SECONDS)
+    message: Message = response
+    return message
 
 
 def unchanged(kind: str | None) -> Message:

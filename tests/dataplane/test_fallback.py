@@ -35,13 +35,13 @@ def client(fleet: Fleet, pod: FailingPod) -> Iterator[httpx.Client]:
     fleet.objects.write(
         "f",
         [
-            *tenant("f", token=TOKEN, fallback={"models": ["m"], "on": ["NoPod"]}),
+            *tenant("f", token=TOKEN, fallback={"models": ["m"], "when": ["NoPod"]}),
             *model("f", "m", ports=[fleet.port]),
             *with_rule("fails", [pod.port], fallback=chain, firstByteSeconds=1),
             *with_rule("dead", [NOBODY], fallback=chain),
             *with_rule("cold", [], fallback=chain),
-            *with_rule("strict", [], fallback={"models": ["m"], "on": ["Error"]}),
-            *with_rule("busy", [pod.port], fallback={"models": ["m"], "on": ["Error"]}),
+            *with_rule("strict", [], fallback={"models": ["m"], "when": ["Error"]}),
+            *with_rule("busy", [pod.port], fallback={"models": ["m"], "when": ["Error"]}),
             *with_rule("long", [], fallback={"models": ["cold", "dead", "m"]}),
             *model("f", "tenants-rule"),
             *with_rule("hopeless", [], fallback={"models": ["cold"]}),

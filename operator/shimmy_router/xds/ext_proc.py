@@ -4,28 +4,30 @@ It is disabled in the listener, so that requests that need no decision neither c
 tenant's initial routes enable it; it stands behind the filters that find the model, and takes what the route says of it
 from the route that was chosen after them: a model's route can override what the initial route asked for.
 
-One gRPC stream (external_processor.proto) is one request. It carries one message with the request's headers; with
-`track` it stays open until the answer has ended, whichever way, so that open streams are running requests. An answer
-with trailers is then one message more; its chunks are none.
+One gRPC stream (external_processor.proto) is one request. It carries one message with the request's headers. Where the
+route tracks requests it stays open until the answer has ended, whichever way, so that open streams are running
+requests; an answer with trailers is then one message more, and its chunks are none.
 """
 
 from enum import StrEnum
 from typing import Any, Final
 
-from shimmy_router.xds.filters import NAMESPACE, overwrite, typed
+from shimmy_api.headers import KEY_ID, REQUEST_ID
+from shimmy_router.xds.filters import ROUTE, overwrite, typed
 
 EXT_PROC_FILTER: Final = "shimmy.ext_proc"
 CALLS_CLUSTER: Final = "shimmy-agent-calls"
 """The agent again, on connections of its own: open requests must not use up what xDS needs."""
 MAX_CALLS: Final = 20_000
 """Requests that may be with the agent at a time; more fail as if it were away."""
-MESSAGE_TIMEOUT: Final = "0.5s"
+MESSAGE_TIMEOUT_SECONDS: Final = 0.5
 """Within which the agent answers a message, or asks for more time. Past it, it counts as away."""
-MAX_HOLD: Final = "3600s"
+MAX_HOLD_SECONDS: Final = 3600
 """The longest time that the agent may ask for."""
-AWAY_STATUS: Final = 511
-"""Status of Envoy's own answer where a decision is needed and the agent is away. Nothing else answers so; the listener
-makes it a 503."""
+_ERROR_STATUS: Final = 511
+AWAY_STATUSES: Final = (_ERROR_STATUS, 504)
+"""Of Envoy's own answers without a response flag where a decision is needed and the agent is away, or does not answer
+in time. Nothing else answers so; the listener makes them a 503."""
 
 TENANT_METADATA: Final = "x-shimmy-tenant"
 """gRPC metadata of a call: the tenant, as its route table says it."""
@@ -39,47 +41,48 @@ LIMIT_HEADERS: Final = (
 )
 """OpenAI's: https://platform.openai.com/docs/guides/rate-limits#rate-limits-in-headers"""
 
-_READ: Final = ("x-request-id", "x-shimmy-route")
+_READ: Final = (REQUEST_ID, KEY_ID, ROUTE)
 """All that the agent sees of a request's headers: no credential, and little to parse."""
 
 
-class OnFailure(StrEnum):
-    """What happens to a request while the agent is away or slow."""
+class Need(StrEnum):
+    """What a route wants of the agent."""
 
-    GO_ON = "go on"
-    REFUSE = "refuse"
+    COUNT = "count"
+    """To be asked once; requests go on while the agent is away or slow."""
+    TRACK = "track"
+    """The same, and to know when the answer has ended. An answer that runs when the agent goes away runs on."""
+    DECIDE = "decide"
+    """To be asked once; requests are refused with 503 while the agent is away or slow."""
 
 
 def ext_proc_filter() -> dict[str, Any]:
     """The filter, as it stands in the listener."""
     config = typed(
         "extensions.filters.http.ext_proc.v3.ExternalProcessor",
-        # Without a limit: with `track` a call lasts as long as the answer.
+        # Without a limit: where requests are tracked, a call lasts as long as the answer.
         grpc_service={"envoy_grpc": {"cluster_name": CALLS_CLUSTER}, "timeout": "0s"},
         failure_mode_allow=False,
-        status_on_error={"code": AWAY_STATUS},
-        message_timeout=MESSAGE_TIMEOUT,
-        max_message_timeout=MAX_HOLD,
+        status_on_error={"code": _ERROR_STATUS},
+        message_timeout=f"{MESSAGE_TIMEOUT_SECONDS}s",
+        max_message_timeout=f"{MAX_HOLD_SECONDS}s",
         processing_mode=_mode(track=False),
         forward_rules={"allowed_headers": {"patterns": [{"exact": name} for name in _READ]}},
-        metadata_options={
-            "forwarding_namespaces": {"untyped": [NAMESPACE]},
-            "receiving_namespaces": {"untyped": [LIMITS_NAMESPACE]},
-        },
+        metadata_options={"receiving_namespaces": {"untyped": [LIMITS_NAMESPACE]}},
         mutation_rules={"disallow_all": {"value": False}},
         stat_prefix="shimmy",
     )
     return {"name": EXT_PROC_FILTER, "disabled": True, "typed_config": config}
 
 
-def enabled(tenant: str, *, track: bool, on_failure: OnFailure) -> dict[str, Any]:
+def enabled(tenant: str, need: Need) -> dict[str, Any]:
     """typed_per_filter_config of a route whose requests the agent decides on."""
     return {
         EXT_PROC_FILTER: typed(
             "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
             overrides={
-                "processing_mode": _mode(track=track),
-                "failure_mode_allow": on_failure is OnFailure.GO_ON,
+                "processing_mode": _mode(track=need is Need.TRACK),
+                "failure_mode_allow": need is not Need.DECIDE,
                 "grpc_initial_metadata": [{"key": TENANT_METADATA, "value": tenant}],
             },
         )

@@ -23,7 +23,7 @@ _BACK_OFF: Final = {"base_interval": "0.005s", "max_interval": "0.05s"}
 def chain_of(model: Model) -> Fallback | None:
     """The rule that applies to the model now."""
     rule = model.fallback
-    return None if rule and not model.ready and Trigger.NO_POD not in rule.on else rule
+    return None if rule and not model.ready and Trigger.NO_POD not in rule.when else rule
 
 
 def aggregate_name(tenant: Tenant, model: Model, fallback: Fallback) -> str:
@@ -71,11 +71,11 @@ def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
     """Retries first on the model's own pods, then once on each cluster of the chain."""
     conditions = ["retriable-status-codes", "connect-failure", "refused-stream"]
     codes = [503]  # draining, or not loaded
-    if Trigger.QUEUE_FULL in fallback.on:
+    if Trigger.QUEUE_FULL in fallback.when:
         codes.append(429)
-    if Trigger.ERROR in fallback.on:
+    if Trigger.ERROR in fallback.when:
         conditions.append("5xx")
-    elif Trigger.TIMEOUT in fallback.on:
+    elif Trigger.TIMEOUT in fallback.when:
         conditions.append("reset")  # Envoy knows no other name for a try that took too long
     policy: dict[str, Any] = {
         "retry_on": ",".join(conditions),
@@ -90,6 +90,6 @@ def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
         },
         "retry_back_off": _BACK_OFF,
     }
-    if model.first_byte_seconds and Trigger.TIMEOUT in fallback.on:
+    if model.first_byte_seconds and Trigger.TIMEOUT in fallback.when:
         policy["per_try_timeout"] = f"{model.first_byte_seconds}s"
     return policy
