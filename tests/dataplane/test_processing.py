@@ -240,7 +240,8 @@ def test_a_client_that_leaves_while_it_is_held_ends_the_call(envoy: Setup) -> No
         until(lambda: left, "the call's end", seconds=5)
 
 
-def test_more_calls_at_a_time_than_allowed_count_as_an_agent_that_is_away(envoy: Setup, engine: Upstream) -> None:
+@pytest.mark.usefixtures("engine")
+def test_more_calls_at_a_time_than_allowed_count_as_an_agent_that_is_away(envoy: Setup) -> None:
     with ExitStack() as stack:
         for _ in range(MAX_CALLS):
             client = stack.enter_context(envoy.client())

@@ -128,7 +128,7 @@ def test_a_tenants_fallback_names_what_it_can_use_and_an_instances_its_own_names
     ]
     own, other, shared = compiled(*records)["a"].models
     c_s, a_m = Substitute("s", "c/s", True, ""), Substitute("m", "a/m", True, "token-of-tenant-a")
-    usual = frozenset(rule.on)
+    usual = frozenset(rule.when)
     assert (own.fallback, other.fallback) == (Fallback((c_s,), usual), Fallback((c_s, a_m), usual))
     assert shared.fallback is None  # c's own m is hidden by a's
 
