@@ -33,8 +33,6 @@ class Fallback(ApiModel):
     models: Annotated[tuple[DnsSubdomain, ...], Field(min_length=1, max_length=4, json_schema_extra=list_set())]
     """Names of models that the tenant can use, in the order in which they are tried. After the last one the request is
     refused as it would be without a chain."""
-    # Not `on` for users: YAML 1.1, which kubectl reads, takes that for the boolean true.
-    on: Annotated[
-        tuple[Trigger, ...], Field(alias="when", min_length=1, max_length=5, json_schema_extra=list_set())
-    ] = _USUAL
+    # Not `on`: YAML 1.1, which kubectl reads, takes that for the boolean true.
+    when: Annotated[tuple[Trigger, ...], Field(min_length=1, max_length=5, json_schema_extra=list_set())] = _USUAL
     """What makes them stand in."""

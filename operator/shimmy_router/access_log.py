@@ -6,6 +6,7 @@ Fields: https://www.envoyproxy.io/docs/envoy/latest/configuration/observability/
 
 from typing import Any, Final
 
+from shimmy_api import headers
 from shimmy_router.xds import filters
 from shimmy_router.xds.filters import typed
 
@@ -16,7 +17,7 @@ _FIELDS: Final = {
     "time": "%START_TIME%",
     "request_id": "%REQ(X-REQUEST-ID)%",
     "tenant": f"%METADATA(ROUTE:{filters.NAMESPACE}:{filters.META_TENANT})%",
-    "key_id": f"%DYNAMIC_METADATA({filters.NAMESPACE}:{filters.META_KEY_ID})%",
+    "key_id": f"%REQ({headers.KEY_ID})%",
     "model": f"%METADATA(ROUTE:{filters.NAMESPACE}:{filters.META_MODEL})%",
     "method": "%REQ(:METHOD)%",
     "path": f"%PATH(NQ:PATH):{_PATH_LENGTH}%",
