@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import AsyncIterator
 from typing import Final
 
@@ -12,9 +13,13 @@ from google.protobuf.message import Message
 from shimmy_router.delta import DeltaStream, Request, Response
 from shimmy_router.metrics import Metrics
 from shimmy_router.publisher import Publisher
+from shimmy_router.xds.resources import Resource
 
 log = logging.getLogger(__name__)
 
+_SHORTEST: Final = 0.001
+_LONGEST: Final = 10 * 365 * 86_400.0
+"""Bounds of a resource's time to live in seconds: 0 would mean for ever, and Envoy counts in nanoseconds of 64 bits."""
 _SERVICE: Final = "envoy.service.discovery.v3.AggregatedDiscoveryService"
 
 
@@ -37,20 +42,21 @@ class DiscoveryService:
         return grpc.method_handlers_generic_handler(_SERVICE, {"DeltaAggregatedResources": delta})
 
     async def _delta(self, requests: AsyncIterator[Message], _: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
-        stream = DeltaStream(self._publisher.snapshot)
-        with self._publisher.wakes() as wake:
-            reader = asyncio.create_task(self._read(requests, stream, wake))
+        with self._publisher.changes() as changes:
+            snapshot = self._publisher.snapshot
+            stream = DeltaStream(snapshot)
+            reader = asyncio.create_task(self._read(requests, stream, changes.event))
             try:
                 while not reader.done():
-                    wake.clear()
-                    snapshot = self._publisher.snapshot
-                    stream.set_snapshot(snapshot)
+                    changes.event.clear()
+                    stream.note(changes.take())
                     while response := stream.next_response():
                         yield _message(stream.sent(response), snapshot.version)
+                        stream.note(changes.take())
                     if stream.settled:
                         self.settled.set()
                         self._metrics.settled(snapshot.version)
-                    await wake.wait()
+                    await changes.event.wait()
             finally:
                 reader.cancel()
 
@@ -80,14 +86,20 @@ def _request(message: Message) -> Request:
 
 
 def _message(response: Response, version: str) -> Message:
+    now = time.time()
     message: Message = discovery_pb2.DeltaDiscoveryResponse(
         system_version_info=version,
         type_url=response.type_url,
         nonce=response.nonce,
-        resources=[
-            discovery_pb2.Resource(name=resource.name, version=resource.version, resource=resource.body)
-            for resource in response.resources
-        ],
+        resources=[_resource(resource, now) for resource in response.resources],
         removed_resources=response.removed,
     )
+    return message
+
+
+def _resource(resource: Resource, now: float) -> Message:
+    message: Message = discovery_pb2.Resource(name=resource.name, version=resource.version, resource=resource.body)
+    if resource.expires is not None:
+        left = min(max(resource.expires - now, _SHORTEST), _LONGEST)
+        message.ttl.FromNanoseconds(int(left * 1e9))
     return message

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,13 +13,12 @@ import grpc
 from shimmy_router import persist
 from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
-from shimmy_router.assembly import compile_fleet
+from shimmy_router.assembler import Assembler, expire
 from shimmy_router.debug import serve_debug
 from shimmy_router.metrics import Metrics
 from shimmy_router.publisher import Publisher
 from shimmy_router.server import serve
 from shimmy_router.store import Store
-from shimmy_router.xds.compiler import Compiler
 
 log = logging.getLogger(__name__)
 
@@ -48,15 +48,17 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     The socket for Envoy opens only when there is something to tell: a snapshot of all objects, or the one that an
     earlier agent saved. Until then Envoy does not listen, or goes on with what it has.
     """
-    changed, publisher, metrics = asyncio.Event(), Publisher(), Metrics()
-    store = Store(changed.set)
+    publisher, metrics = Publisher(), Metrics()
     if saved := persist.load(settings.snapshot):
         log.info("serving the saved snapshot %s until all objects are listed", saved.version)
-        publisher.publish(saved)
-    discovery = DiscoveryService(publisher, metrics)
+        publisher.publish(publisher.snapshot.towards(saved), time.time())
+    discovery, assembler = DiscoveryService(publisher, metrics), Assembler(publisher, metrics)
+    store = assembler.store
     tasks = [
         asyncio.ensure_future(source(store)),
-        asyncio.create_task(_compile(store, changed, publisher, metrics, settings.snapshot)),
+        asyncio.create_task(assembler.run()),
+        asyncio.create_task(expire(publisher)),
+        asyncio.create_task(persist.Keeper(publisher, settings.snapshot).run()),
         asyncio.create_task(_serve_envoy(discovery, AccessLogService(metrics), publisher, settings.socket)),
     ]
     stop = asyncio.create_task(stopped.wait())
@@ -72,23 +74,6 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
         for task in (*tasks, stop):
             task.cancel()
         await asyncio.gather(*tasks, stop, return_exceptions=True)
-
-
-async def _compile(
-    store: Store, changed: asyncio.Event, publisher: Publisher, metrics: Metrics, snapshot_file: Path
-) -> None:
-    """Publish a snapshot after each change, once all objects are known. Changes in between go together."""
-    compiler = Compiler()
-    while True:
-        await changed.wait()
-        changed.clear()
-        if not store.synced:
-            continue
-        metrics.synced()
-        snapshot = compiler.compile(compile_fleet(store.records()))
-        if publisher.publish(snapshot):
-            metrics.published()
-            await asyncio.to_thread(persist.save, snapshot, snapshot_file)
 
 
 async def _serve_envoy(

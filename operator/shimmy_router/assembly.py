@@ -1,17 +1,16 @@
 """From records to the fleet. Pure."""
 
 import re
-from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Final, TypeVar
+from typing import Final
 
 from shimmy_api import fallback, names
 from shimmy_router.fleet import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_SECONDS,
     Fallback,
-    Fleet,
     Key,
     Model,
     Substitute,
@@ -23,15 +22,11 @@ from shimmy_router.records import (
     InstanceRecord,
     KeysRecord,
     ModelRecord,
-    Record,
     SliceRecord,
     TenantRecord,
 )
 
 _KEY_ID: Final = re.compile(rf"{names.KEY_PREFIX}-[a-z0-9]+")
-
-R = TypeVar("R", TenantRecord, KeysRecord, ModelRecord, InstanceRecord, SliceRecord)
-P = TypeVar("P", ModelRecord, InstanceRecord, SliceRecord)
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,46 +39,6 @@ class OwnModel:
     """The rule of its instances."""
     all_tenants: bool
     tenants: frozenset[str]
-
-    def offered_to(self, tenant: str) -> bool:
-        """Whether a tenant other than the owner may use it."""
-        return tenant != self.model.owner and (self.all_tenants or tenant in self.tenants)
-
-
-def compile_fleet(records: Iterable[Record]) -> Fleet:
-    """The fleet that these records describe, whatever their order.
-
-    A namespace that two tenants claim belongs to the older one. A key that two entries hold identifies neither.
-    """
-    pool = list(records)
-    secrets = {record.tenant: record for record in _of(KeysRecord, pool)}
-    uses = Counter(key for record in secrets.values() for key in record.keys.values())
-    models, instances, slices = (
-        _by_namespace(_of(ModelRecord, pool)),
-        _by_namespace(_of(InstanceRecord, pool)),
-        _by_namespace(_of(SliceRecord, pool)),
-    )
-    owners: dict[str, TenantRecord] = {}
-    for record in sorted(_of(TenantRecord, pool), key=lambda t: (t.created, t.name)):
-        owners.setdefault(record.namespace, record)
-    own = {
-        record.name: own_models(
-            record.name, secrets.get(names.bounded(record.name)), models[space], instances[space], slices[space]
-        )
-        for space, record in owners.items()
-    }
-    everything = [model for group in own.values() for model in group]
-    tenants = [
-        compile_tenant(
-            record,
-            secrets.get(names.bounded(record.name)),
-            uses,
-            own[record.name],
-            [model for model in everything if model.offered_to(record.name)],
-        )
-        for record in owners.values()
-    ]
-    return Fleet(tuple(sorted(tenants, key=lambda t: t.name)))
 
 
 def own_models(
@@ -140,20 +95,20 @@ def _own_model(
 def compile_tenant(
     record: TenantRecord,
     secret: KeysRecord | None,
-    uses: Mapping[str, int],
+    ambiguous: Callable[[str], bool],
     own: Sequence[OwnModel],
     offered: Iterable[OwnModel],
 ) -> Tenant:
     """One tenant from its own models and from those that others share with it.
 
-    `uses` counts in how many entries of all tenants a key is.
+    `ambiguous` tells whether several entries, of any tenants, hold a key.
     """
     visible = [*own, *_shared(own, offered)]
     models = tuple(replace(m.model, fallback=_fallback(record, m, visible)) for m in visible)
     return Tenant(
         name=record.name,
         namespace=record.namespace,
-        keys=tuple(_keys(record, secret, uses)),
+        keys=tuple(_keys(record, secret, ambiguous)),
         tokens=tuple(_tokens(record, secret)),
         models=tuple(sorted(models, key=lambda m: m.name)),
         limits=record.limits,
@@ -211,11 +166,11 @@ def _fallback(record: TenantRecord, item: OwnModel, visible: Sequence[OwnModel])
     return Fallback(tuple(steps), frozenset(rule.when)) if chain else None
 
 
-def _keys(record: TenantRecord, secret: KeysRecord | None, uses: Mapping[str, int]) -> Iterator[Key]:
+def _keys(record: TenantRecord, secret: KeysRecord | None, ambiguous: Callable[[str], bool]) -> Iterator[Key]:
     """The keys that are both in the spec and in the Secret: removing the entry of either revokes the key."""
     for entry in record.keys:
         value = secret.keys.get(entry.name) if secret else None
-        if not value or uses[value] > 1 or not (public := _KEY_ID.match(value)):
+        if not value or ambiguous(value) or not (public := _KEY_ID.match(value)):
             continue
         models = None if entry.models is None else frozenset(entry.models)
         yield Key(
@@ -243,14 +198,3 @@ def _usable(endpoints: set[Endpoint]) -> tuple[Endpoint, ...]:
         if place not in best or pod.draining:
             best[place] = pod
     return tuple(sorted(best.values()))
-
-
-def _by_namespace(records: Iterable[P]) -> defaultdict[str, list[P]]:
-    grouped: defaultdict[str, list[P]] = defaultdict(list)
-    for record in records:
-        grouped[record.namespace].append(record)
-    return grouped
-
-
-def _of(kind: type[R], pool: list[Record]) -> list[R]:
-    return [record for record in pool if isinstance(record, kind)]

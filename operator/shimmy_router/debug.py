@@ -13,8 +13,8 @@ from typing import Final
 from aiohttp import web
 
 from shimmy_router import explain
-from shimmy_router.assembly import compile_fleet
 from shimmy_router.fleet import Fleet
+from shimmy_router.index import compile_fleet
 from shimmy_router.records import Record
 from shimmy_router.server import listening
 

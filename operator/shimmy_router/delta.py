@@ -4,13 +4,28 @@ The protocol is incremental xDS (https://www.envoyproxy.io/docs/envoy/latest/api
 The order is make before break: a cluster and its endpoints are acknowledged before any route names it, and a cluster
 goes only after no route names it any more. Scopes only say which credential leads to which routes, and so never wait:
 a revoked key stops at once.
+
+The work of a change is that of the names that it concerns, however many resources there are.
 """
 
 import itertools
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
-from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, ROUTES, SCOPE, TYPES, WILDCARD, Resource, Snapshot
+from shimmy_router.xds.resources import (
+    CLUSTER,
+    ENDPOINTS,
+    EXTENSION,
+    ROUTES,
+    SCOPE,
+    TYPES,
+    WILDCARD,
+    Resource,
+    Snapshot,
+)
+
+_EVERYTHING: Final = "*"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,10 +61,12 @@ class _Type:
     wanted: set[str] = field(default_factory=set)
     sent: dict[str, str] = field(default_factory=dict)
     """Versions by name."""
+    open: set[str] = field(default_factory=set)
+    """Names of which Envoy may have to be told."""
     pending: str = ""
     """Nonce that Envoy has not answered yet."""
-    refused: bool = False
-    """Whether its last answer was a refusal."""
+    told: frozenset[str] = frozenset()
+    """Names of the resources that the pending answer brings."""
 
 
 class DeltaStream:
@@ -58,11 +75,21 @@ class DeltaStream:
     def __init__(self, snapshot: Snapshot) -> None:
         self._snapshot = snapshot
         self._types = {type_url: _Type() for type_url in TYPES}
+        for type_url in WILDCARD:
+            self._types[type_url].open.update(snapshot.resources[type_url])
+        self._awaited = set(snapshot.resources[ENDPOINTS])
+        """Clusters whose endpoints Envoy has not asked for: it does so a moment after it has the cluster."""
         self._nonces = itertools.count(1)
 
-    def set_snapshot(self, snapshot: Snapshot) -> None:
-        """What Envoy shall know from now on."""
-        self._snapshot = snapshot
+    def note(self, names: Mapping[str, Iterable[str]]) -> None:
+        """These resources differ in the snapshot, by type."""
+        for type_url, found in names.items():
+            self._types[type_url].open.update(found)
+        for name in names.get(ENDPOINTS, ()):
+            if name in self._snapshot.resources[ENDPOINTS] and name not in self._types[ENDPOINTS].wanted:
+                self._awaited.add(name)
+            else:
+                self._awaited.discard(name)
 
     def receive(self, request: Request) -> None:
         """Take one request: a subscription, an acknowledgement, a refusal, or several of them in one."""
@@ -72,17 +99,25 @@ class DeltaStream:
         state.asked = True
         if request.nonce and request.nonce == state.pending:
             state.pending = ""
-            state.refused = bool(request.error)
+            if request.error and request.type_url == CLUSTER:
+                # Which of them it refused is not said; it asks for the endpoints of the others.
+                self._awaited -= state.told
         state.sent.update(request.known)
+        state.open.update(request.known)
         for name in request.subscribe:
+            if name == _EVERYTHING:
+                continue
             state.wanted.add(name)
             # Envoy may ask again for what it has dropped; it must get it even where the version is the same.
             if name not in request.known:
                 state.sent.pop(name, None)
                 state.answered = False
+            state.open.add(name)
         for name in request.unsubscribe:
             state.wanted.discard(name)
             state.sent.pop(name, None)
+        if request.type_url == ENDPOINTS:
+            self._awaited.difference_update(request.subscribe)
 
     @property
     def settled(self) -> bool:
@@ -99,6 +134,7 @@ class DeltaStream:
         unreferenced = clusters_ready and not self._outstanding(SCOPE) and not self._outstanding(ROUTES)
         for type_url, allowed, removals in (
             (SCOPE, True, True),
+            (EXTENSION, True, True),
             (CLUSTER, True, False),
             (ENDPOINTS, True, False),
             (ROUTES, clusters_ready, True),
@@ -120,23 +156,37 @@ class DeltaStream:
         state = self._types[response.type_url]
         state.pending = str(next(self._nonces))
         state.answered = True
+        state.told = frozenset(resource.name for resource in response.resources)
         state.sent.update({resource.name: resource.version for resource in response.resources})
+        state.open -= state.told
         for name in response.removed:
             state.sent.pop(name, None)
-            state.wanted.discard(name)
+            state.open.discard(name)
+        if response.type_url == ENDPOINTS:
+            state.wanted.difference_update(response.removed)  # if the cluster comes back, Envoy asks anew
         return Response(response.type_url, state.pending, response.resources, response.removed)
 
     def _changed(self, type_url: str) -> tuple[Resource, ...]:
         state = self._types[type_url]
         existing = self._snapshot.resources[type_url]
-        names = existing if type_url in WILDCARD else [name for name in state.wanted if name in existing]
-        return tuple(existing[name] for name in names if state.sent.get(name) != existing[name].version)
+        found, done = [], []
+        for name in state.open:
+            resource = existing.get(name)
+            if resource is None:
+                if name not in state.sent and name not in state.wanted:
+                    done.append(name)
+            elif (type_url not in WILDCARD and name not in state.wanted) or state.sent.get(name) == resource.version:
+                done.append(name)
+            else:
+                found.append(resource)
+        state.open.difference_update(done)
+        return tuple(found)
 
     def _removed(self, type_url: str) -> tuple[str, ...]:
         state = self._types[type_url]
         existing = self._snapshot.resources[type_url]
-        names = set(state.sent) if type_url in WILDCARD else set(state.sent) | state.wanted
-        return tuple(sorted(name for name in names if name not in existing and name != "*"))
+        gone = (name for name in state.open if name not in existing)
+        return tuple(sorted(name for name in gone if name in state.sent or name in state.wanted))
 
     def _outstanding(self, type_url: str) -> bool:
         """Whether Envoy must still be told of new content of this type, or must still answer."""
@@ -145,7 +195,4 @@ class DeltaStream:
             return True
         if type_url in {SCOPE, ROUTES}:
             return bool(self._removed(type_url))
-        if type_url != ENDPOINTS or self._types[CLUSTER].refused:
-            return False
-        # A new cluster's endpoints are asked for a moment after the cluster is acknowledged.
-        return any(name not in state.wanted for name in self._snapshot.resources[ENDPOINTS])
+        return type_url == ENDPOINTS and bool(self._awaited)

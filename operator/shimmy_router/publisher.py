@@ -1,48 +1,66 @@
-"""The snapshot that every Envoy of this agent shall have, and who waits for the next one."""
+"""The snapshot that every Envoy of this agent shall have, and who is told of its changes."""
 
 import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from shimmy_router.xds.resources import Snapshot
+from shimmy_router.xds.resources import Snapshot, Update
+
+
+class Changes:
+    """What one stream has not looked at yet."""
+
+    def __init__(self) -> None:
+        self.event = asyncio.Event()
+        """Set when there may be something to do."""
+        self._names: dict[str, set[str]] = {}
+
+    def add(self, names: dict[str, set[str]]) -> None:
+        """Note names of resources that differ, by type."""
+        for type_url, found in names.items():
+            self._names.setdefault(type_url, set()).update(found)
+        self.event.set()
+
+    def take(self) -> dict[str, set[str]]:
+        """All that was noted since the last time."""
+        names, self._names = self._names, {}
+        return names
 
 
 class Publisher:
-    """Hands the newest snapshot to the streams."""
+    """Keeps the newest snapshot, and tells the streams of each change of it."""
 
     def __init__(self) -> None:
-        self._snapshot: Snapshot | None = None
-        self._wakes: set[asyncio.Event] = set()
+        self.snapshot = Snapshot()
         self.available = asyncio.Event()
-        """Set once there is a snapshot: before that, the ADS socket must not open."""
+        """Set once the snapshot says what is allowed: before that, the ADS socket must not open."""
+        self._streams: set[Changes] = set()
 
-    @property
-    def snapshot(self) -> Snapshot:
-        """The newest one.
-
-        Raises:
-            LookupError: there is none yet.
-        """
-        if self._snapshot is None:
-            raise LookupError("no snapshot yet")
-        return self._snapshot
-
-    def publish(self, snapshot: Snapshot) -> bool:
-        """Make this the newest snapshot and wake the streams; whether it differs from the one before."""
-        if self._snapshot and self._snapshot.version == snapshot.version:
-            return False
-        self._snapshot = snapshot
+    def publish(self, update: Update, now: float) -> bool:
+        """Change the snapshot and wake the streams; whether anything differs. What has ended by now is left out."""
+        first = not self.available.is_set()
         self.available.set()
-        for wake in self._wakes:
-            wake.set()
-        return True
+        return self._apply(update, now) or first
+
+    def expire(self, now: float) -> None:
+        """Drop what has ended by now."""
+        self._apply(Update(), now)
+
+    def _apply(self, update: Update, now: float) -> bool:
+        names = self.snapshot.apply(update)
+        for type_url, found in self.snapshot.apply(self.snapshot.expired(now)).items():
+            names.setdefault(type_url, set()).update(found)
+        if names:
+            for stream in self._streams:
+                stream.add(names)
+        return bool(names)
 
     @contextmanager
-    def wakes(self) -> Iterator[asyncio.Event]:
-        """An event that is set at each new snapshot, while the context lasts."""
-        wake = asyncio.Event()
-        self._wakes.add(wake)
+    def changes(self) -> Iterator[Changes]:
+        """What changes while the context lasts."""
+        stream = Changes()
+        self._streams.add(stream)
         try:
-            yield wake
+            yield stream
         finally:
-            self._wakes.discard(wake)
+            self._streams.discard(stream)

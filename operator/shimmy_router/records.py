@@ -117,6 +117,8 @@ class SliceRecord:
 
 Record = TenantRecord | KeysRecord | ModelRecord | InstanceRecord | SliceRecord
 Manifest = Mapping[str, Any]
+ObjectKey = tuple[str, str]
+"""Namespace (empty where there is none) and name."""
 
 
 def parse_tenant(manifest: Manifest) -> TenantRecord:

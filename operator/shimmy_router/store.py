@@ -4,21 +4,22 @@ import logging
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
-from shimmy_router.records import PARSERS, Manifest, Record
+from shimmy_router.records import PARSERS, Manifest, ObjectKey, Record
 
 log = logging.getLogger(__name__)
 
 KINDS: Final = tuple(PARSERS)
 
-ObjectKey = tuple[str, str]
-"""Namespace (empty where there is none) and name."""
+Changed = Callable[[str, ObjectKey, Record | None, Record | None], None]
+"""Takes a kind, which object of it, and what it was and is now; None where it is not there."""
 
 
 class Store:
-    """Records by kind and object; calls `changed` after each change of any of them."""
+    """Records by kind and object; tells `changed` of each one that differs, and `synced` when a whole kind came."""
 
-    def __init__(self, changed: Callable[[], None]) -> None:
+    def __init__(self, changed: Changed, synced: Callable[[], None] = lambda: None) -> None:
         self._changed = changed
+        self._synced = synced
         self._kinds: dict[str, dict[ObjectKey, Record]] = {}
 
     @property
@@ -34,23 +35,30 @@ class Store:
     def replace(self, kind: str, manifests: Iterable[Manifest]) -> None:
         """Take these as all objects of `kind` that there are."""
         new = {key_of(m): record for m in manifests if (record := _parsed(kind, m)) is not None}
-        if self._kinds.get(kind) != new:
-            self._kinds[kind] = new
-            self._changed()
+        for key in self._kinds.setdefault(kind, {}).keys() - new.keys():
+            self._take(kind, key, None)
+        for key, record in new.items():
+            self._take(kind, key, record)
+        self._synced()
 
     def put(self, kind: str, manifest: Manifest) -> None:
         """Take one object that was added or changed. One that cannot be parsed counts as absent."""
-        record = _parsed(kind, manifest)
-        if record is None:
-            self.remove(kind, manifest)
-        elif self._kinds[kind].get(key_of(manifest)) != record:
-            self._kinds[kind][key_of(manifest)] = record
-            self._changed()
+        self._take(kind, key_of(manifest), _parsed(kind, manifest))
 
     def remove(self, kind: str, manifest: Manifest) -> None:
         """Forget one object."""
-        if self._kinds[kind].pop(key_of(manifest), None) is not None:
-            self._changed()
+        self._take(kind, key_of(manifest), None)
+
+    def _take(self, kind: str, key: ObjectKey, record: Record | None) -> None:
+        known = self._kinds[kind]
+        old = known.get(key)
+        if old == record:
+            return
+        if record is None:
+            del known[key]
+        else:
+            known[key] = record
+        self._changed(kind, key, old, record)
 
 
 def key_of(manifest: Manifest) -> ObjectKey:

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -115,8 +115,15 @@ def key_of(tenant: str, *, number: int = 0) -> str:
     return f"sk-shimmy-{tenant:x>7}{number}-{'0123456789abcdef' * 2}"
 
 
-def tenant(name: str, *, token: str, keys: Sequence[str] | None = None, **spec: Any) -> list[Manifest]:
-    """A tenant and its mirrored keys, named by their number."""
+def tenant(
+    name: str,
+    *,
+    token: str,
+    keys: Sequence[str] | None = None,
+    policies: Mapping[str, Mapping[str, Any]] | None = None,
+    **spec: Any,
+) -> list[Manifest]:
+    """A tenant and its mirrored keys, named by their number; `policies` adds to their entries in the spec."""
     values = {str(index): key for index, key in enumerate([key_of(name)] if keys is None else keys)}
     entries = {f"key.{entry}": key for entry, key in values.items()}
     return [
@@ -124,7 +131,7 @@ def tenant(name: str, *, token: str, keys: Sequence[str] | None = None, **spec: 
             "apiVersion": "shimmy.dev/v1alpha1",
             "kind": "ShimmyTenant",
             "metadata": {"name": name, "creationTimestamp": "2026-01-01T00:00:00Z"},
-            "spec": {"keys": [{"name": entry} for entry in values], **spec},
+            "spec": {"keys": [{"name": entry, **(policies or {}).get(entry, {})} for entry in values], **spec},
             "status": {"namespace": f"shimmy-{name}"},
         },
         {

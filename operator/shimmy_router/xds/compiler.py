@@ -1,36 +1,94 @@
-"""The whole fleet's resources."""
+"""The resources of all tenants."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
+from typing import Final
 
 from shimmy_router.fleet import Fleet, Tenant
 from shimmy_router.xds.clusters import cluster, endpoints
 from shimmy_router.xds.fallback import aggregate, chain_of
-from shimmy_router.xds.resources import Resource, Snapshot
+from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, Place, Resource, Snapshot, Update
 from shimmy_router.xds.routes import routes
 from shimmy_router.xds.scopes import scopes
 
+_LAST: Final = frozenset({CLUSTER, ENDPOINTS})
+"""Types that others refer to: they go only when all tenants have been compiled, since others' routes may name them."""
+
 
 class Compiler:
-    """Compiles fleets one after another, and only those tenants anew that differ from the fleet before."""
+    """Turns tenants into resources, one tenant at a time, and of each only those parts that differ from before."""
 
     def __init__(self) -> None:
-        self._known: dict[Tenant, tuple[Resource, ...]] = {}
+        self._tenants: dict[str, Tenant] = {}
+        self._resources: dict[str, dict[Place, Resource]] = {}
+        self._retired: dict[Place, None] = {}
 
-    def compile(self, fleet: Fleet) -> Snapshot:
-        """The snapshot of this fleet; the same as a new compiler would make."""
-        self._known = {t: self._known.get(t) or tuple(tenant_resources(t)) for t in fleet.tenants}
-        return Snapshot.of(resource for group in self._known.values() for resource in group)
+    def update(self, name: str, tenant: Tenant | None) -> Update:
+        """What changes when this tenant is so from now on, or is gone; what `retire` must do is left for it."""
+        old = self._tenants.pop(name, None)
+        before = self._resources.pop(name, {})
+        after: dict[Place, Resource] = {}
+        if tenant:
+            after = _resources(tenant, old, before)
+            self._tenants[name], self._resources[name] = tenant, after
+        gone = before.keys() - after.keys()
+        self._retired.update(dict.fromkeys(sorted(place for place in gone if place[0] in _LAST)))
+        for place in after:
+            self._retired.pop(place, None)
+        put = (r for place, r in after.items() if place not in before or before[place].version != r.version)
+        return Update(tuple(put), tuple(sorted(place for place in gone if place[0] not in _LAST)))
+
+    def retire(self) -> Update:
+        """What may go now that all tenants that changed have been compiled."""
+        retired, self._retired = self._retired, {}
+        return Update((), tuple(retired))
+
+    def snapshot(self) -> Snapshot:
+        """All resources."""
+        return Snapshot(resource for group in self._resources.values() for resource in group.values())
 
 
-def tenant_resources(tenant: Tenant) -> Iterator[Resource]:
-    """The resources of one tenant. What nobody could use is left out."""
+def compile_snapshot(fleet: Fleet) -> Snapshot:
+    """The snapshot of a whole fleet."""
+    compiler = Compiler()
+    for tenant in fleet.tenants:
+        compiler.update(tenant.name, tenant)
+    return compiler.snapshot()
+
+
+def _resources(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> dict[Place, Resource]:
+    """The resources of one tenant, those that cannot differ taken from before. What nobody could use is left out."""
+    result = _placed(_pods(tenant, old, before))
+    if not tenant.open:
+        return result
+    if old and _without_pods(old) == _without_pods(tenant):
+        return {**before, **result}
+    return result | _placed(_ways(tenant))
+
+
+def _pods(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> Iterator[Resource]:
+    """Where the tenant's own models are."""
+    known = {model.name: model for model in old.models if not model.shared} if old else {}
     for model in tenant.models:
         if not model.shared and (tenant.open or model.offered):
-            yield cluster(model)
-            yield endpoints(model)
+            was = known.get(model.name)
+            same = was and (was.endpoints, was.engine_token) == (model.endpoints, model.engine_token)
+            yield before.get((CLUSTER, model.cluster)) or cluster(model)
+            yield (before.get((ENDPOINTS, model.cluster)) if same else None) or endpoints(model)
+
+
+def _ways(tenant: Tenant) -> Iterator[Resource]:
+    """Who may come in, and how requests find the pods."""
     for model in tenant.models:
-        if tenant.open and (rule := chain_of(model)):
+        if rule := chain_of(model):
             yield aggregate(tenant, model, rule)
-    if tenant.open:
-        yield routes(tenant)
-        yield from scopes(tenant)
+    yield routes(tenant)
+    yield from scopes(tenant)
+
+
+def _without_pods(tenant: Tenant) -> Tenant:
+    return replace(tenant, models=tuple(replace(model, endpoints=()) for model in tenant.models))
+
+
+def _placed(resources: Iterable[Resource]) -> dict[Place, Resource]:
+    return {(resource.type_url, resource.name): resource for resource in resources}

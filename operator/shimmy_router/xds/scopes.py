@@ -25,4 +25,4 @@ def scopes(tenant: Tenant) -> Iterator[Resource]:
                 route_configuration_name=tenant.name,
                 key=scoped_route_pb2.ScopedRouteConfiguration.Key(fragments=[fragment]),
             )
-            yield Resource.of(name, scope)
+            yield Resource.of(name, scope, key.expires)

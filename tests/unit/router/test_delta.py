@@ -5,7 +5,7 @@ import pytest
 from shimmy_router.delta import DeltaStream, Request, Response
 from shimmy_router.fleet import Fleet, Key, Model, Tenant
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.compiler import Compiler
+from shimmy_router.xds.compiler import compile_snapshot
 from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, ROUTES, SCOPE, Snapshot
 
 KEY = "sk-shimmy-aaaaaaaa-0123456789abcdef0123456789abcdef"
@@ -14,13 +14,24 @@ KEY = "sk-shimmy-aaaaaaaa-0123456789abcdef0123456789abcdef"
 def snapshot(*models: str, keys: tuple[str, ...] = (KEY,)) -> Snapshot:
     served = tuple(Model(name, "a", endpoints=(Endpoint("192.0.2.1", 8080),)) for name in models)
     accepted = tuple(Key(key, key[:18], key[10:18]) for key in keys)
-    return Compiler().compile(Fleet((Tenant("a", "shimmy-a", accepted, models=served),)))
+    return compile_snapshot(Fleet((Tenant("a", "shimmy-a", accepted, models=served),)))
+
+
+class Stream(DeltaStream):
+    """A stream of a snapshot that tests exchange for another one."""
+
+    def __init__(self, current: Snapshot) -> None:
+        self._current = current
+        super().__init__(current)
+
+    def set_snapshot(self, new: Snapshot) -> None:
+        self.note(self._current.apply(self._current.towards(new)))
 
 
 class Envoy:
     """Answers as Envoy does: subscribes, acknowledges, asks for the endpoints of new clusters."""
 
-    def __init__(self, stream: DeltaStream) -> None:
+    def __init__(self, stream: Stream) -> None:
         self._stream = stream
         self.log: list[tuple[str, frozenset[str], frozenset[str]]] = []
         for type_url in (CLUSTER, SCOPE):
@@ -45,17 +56,17 @@ class Envoy:
 
 
 @pytest.fixture
-def stream() -> DeltaStream:
-    return DeltaStream(snapshot("m"))
+def stream() -> Stream:
+    return Stream(snapshot("m"))
 
 
-def test_a_route_is_sent_after_its_cluster_and_endpoints(stream: DeltaStream) -> None:
+def test_a_route_is_sent_after_its_cluster_and_endpoints(stream: Stream) -> None:
     envoy = Envoy(stream)
     assert envoy.position(CLUSTER) < envoy.position(ENDPOINTS) < envoy.position(ROUTES)
     assert stream.settled
 
 
-def test_a_new_model_follows_the_same_order(stream: DeltaStream) -> None:
+def test_a_new_model_follows_the_same_order(stream: Stream) -> None:
     envoy = Envoy(stream)
     envoy.log.clear()
     stream.set_snapshot(snapshot("m", "n"))
@@ -67,7 +78,7 @@ def test_a_new_model_follows_the_same_order(stream: DeltaStream) -> None:
     ]
 
 
-def test_a_cluster_goes_only_after_no_route_names_it(stream: DeltaStream) -> None:
+def test_a_cluster_goes_only_after_no_route_names_it(stream: Stream) -> None:
     envoy = Envoy(stream)
     envoy.log.clear()
     stream.set_snapshot(snapshot())
@@ -77,7 +88,7 @@ def test_a_cluster_goes_only_after_no_route_names_it(stream: DeltaStream) -> Non
     assert CLUSTER in removed
 
 
-def test_a_revoked_key_goes_at_once_even_while_a_cluster_is_not_acknowledged(stream: DeltaStream) -> None:
+def test_a_revoked_key_goes_at_once_even_while_a_cluster_is_not_acknowledged(stream: Stream) -> None:
     Envoy(stream)
     stream.set_snapshot(snapshot("m", "n"))
     waiting = stream.next_response()
@@ -90,7 +101,7 @@ def test_a_revoked_key_goes_at_once_even_while_a_cluster_is_not_acknowledged(str
     assert len(revocation.removed) == 4
 
 
-def test_nothing_is_sent_twice_where_nothing_changed(stream: DeltaStream) -> None:
+def test_nothing_is_sent_twice_where_nothing_changed(stream: Stream) -> None:
     Envoy(stream)
     stream.set_snapshot(snapshot("m"))
     assert stream.next_response() is None
@@ -98,7 +109,7 @@ def test_nothing_is_sent_twice_where_nothing_changed(stream: DeltaStream) -> Non
 
 def test_an_envoy_that_reconnects_is_told_only_what_differs() -> None:
     known = snapshot("m")
-    stream = DeltaStream(snapshot("m", "n"))
+    stream = Stream(snapshot("m", "n"))
     for type_url in (CLUSTER, SCOPE):
         versions = {name: resource.version for name, resource in known.resources[type_url].items()}
         stream.receive(Request(type_url, known=versions))
@@ -110,7 +121,7 @@ def test_an_envoy_that_reconnects_is_told_only_what_differs() -> None:
     assert [resource.name for resource in response.resources] == ["a/n"]
 
 
-def test_endpoints_go_no_sooner_than_the_route_to_them(stream: DeltaStream) -> None:
+def test_endpoints_go_no_sooner_than_the_route_to_them(stream: Stream) -> None:
     envoy = Envoy(stream)
     envoy.log.clear()
     stream.set_snapshot(snapshot())
@@ -119,9 +130,9 @@ def test_endpoints_go_no_sooner_than_the_route_to_them(stream: DeltaStream) -> N
     assert envoy.position(ROUTES) < min(gone)
 
 
-def test_clusters_of_a_tenant_that_is_gone_wait_until_no_key_leads_to_them(stream: DeltaStream) -> None:
+def test_clusters_of_a_tenant_that_is_gone_wait_until_no_key_leads_to_them(stream: Stream) -> None:
     Envoy(stream)
-    stream.set_snapshot(Compiler().compile(Fleet()))
+    stream.set_snapshot(Snapshot())
     revocation = stream.next_response()
     assert revocation
     assert revocation.type_url == SCOPE
@@ -130,7 +141,7 @@ def test_clusters_of_a_tenant_that_is_gone_wait_until_no_key_leads_to_them(strea
     assert pending is None or pending.type_url == ROUTES
 
 
-def test_a_refused_cluster_is_not_sent_again_and_does_not_hold_up_the_rest(stream: DeltaStream) -> None:
+def test_a_refused_cluster_is_not_sent_again_and_does_not_hold_up_the_rest(stream: Stream) -> None:
     Envoy(stream)
     stream.set_snapshot(snapshot("m", "n"))
     response = stream.next_response()
@@ -142,7 +153,7 @@ def test_a_refused_cluster_is_not_sent_again_and_does_not_hold_up_the_rest(strea
     assert following.type_url == ROUTES
 
 
-def test_an_answer_to_something_older_does_not_count(stream: DeltaStream) -> None:
+def test_an_answer_to_something_older_does_not_count(stream: Stream) -> None:
     Envoy(stream)
     stream.set_snapshot(snapshot("m", "n"))
     response = stream.next_response()
@@ -150,3 +161,49 @@ def test_an_answer_to_something_older_does_not_count(stream: DeltaStream) -> Non
     stream.sent(response)
     stream.receive(Request(response.type_url, nonce="an older one"))
     assert not stream.settled
+
+
+def test_a_refused_cluster_does_not_hold_up_later_ones(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    stream.set_snapshot(snapshot("m", "n"))
+    refused = stream.next_response()
+    assert refused
+    stream.receive(Request(CLUSTER, nonce=stream.sent(refused).nonce, error="no"))
+    stream.set_snapshot(snapshot("m", "n", "o"))
+    envoy.settle()
+    assert stream.settled
+
+
+def test_a_cluster_that_comes_back_is_awaited_anew(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    stream.set_snapshot(snapshot())
+    envoy.settle()
+    stream.receive(Request(ENDPOINTS, unsubscribe=("a/m",)))
+    envoy.log.clear()
+    stream.set_snapshot(snapshot("m"))
+    envoy.settle()
+    assert envoy.position(CLUSTER) < envoy.position(ENDPOINTS) < envoy.position(ROUTES)
+
+
+def test_routes_that_come_back_are_sent_to_an_envoy_that_still_wants_them(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    stream.set_snapshot(snapshot("m", keys=()))
+    envoy.settle()
+    envoy.log.clear()
+    stream.set_snapshot(snapshot("m"))
+    while response := stream.next_response():
+        stream.receive(Request(response.type_url, nonce=stream.sent(response).nonce))
+        if response.type_url == CLUSTER:
+            stream.receive(Request(ENDPOINTS, subscribe=("a/m",)))
+        envoy.log.append((response.type_url, frozenset(r.name for r in response.resources), frozenset()))
+    assert (ROUTES, frozenset({"a"}), frozenset()) in envoy.log
+
+
+def test_what_envoy_asks_for_and_is_not_there_is_said_to_be_gone(stream: Stream) -> None:
+    Envoy(stream)
+    stream.receive(Request(ROUTES, subscribe=("nothing",)))
+    response = stream.next_response()
+    assert response
+    assert (response.type_url, response.removed) == (ROUTES, ("nothing",))
+    stream.receive(Request(ROUTES, nonce=stream.sent(response).nonce))
+    assert stream.settled

@@ -4,8 +4,9 @@ from hypothesis import strategies as st
 
 from shimmy_api import fallback, names
 from shimmy_api.access import ApiKey
-from shimmy_router.assembly import assign_aliases, compile_fleet
+from shimmy_router.assembly import assign_aliases
 from shimmy_router.fleet import Fallback, Key, Substitute, Tenant
+from shimmy_router.index import compile_fleet
 from shimmy_router.records import (
     Endpoint,
     InstanceRecord,
