@@ -12,7 +12,7 @@ from envoy.service.discovery.v3 import discovery_pb2
 from google.protobuf.message import DecodeError
 
 from shimmy_router.publisher import Publisher
-from shimmy_router.xds.resources import TYPES, Resource, Snapshot
+from shimmy_router.xds.resources import TYPES, Resource, Snapshot, milliseconds
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +21,6 @@ _SECONDS: Final = 3.0
 _BATCH: Final = 100
 _PAUSE_SECONDS: Final = 0.001
 """After each batch: serialising holds the interpreter's lock, and changes must not wait for it."""
-_NANOSECONDS: Final = 1_000_000_000
 
 
 class Keeper:
@@ -105,11 +104,10 @@ def _stored(resource: Resource) -> discovery_pb2.Resource:
     """The resource, with the time when it ends in the place of the time that is left."""
     message = discovery_pb2.Resource(name=resource.name, resource=resource.body)
     if resource.expires is not None:
-        seconds = int(resource.expires)
-        message.ttl.seconds, message.ttl.nanos = seconds, round((resource.expires - seconds) * _NANOSECONDS)
+        message.ttl.FromMilliseconds(milliseconds(resource.expires))
     return message
 
 
 def _restored(message: discovery_pb2.Resource) -> Resource:
-    ends = message.ttl.seconds + message.ttl.nanos / _NANOSECONDS if message.HasField("ttl") else None
+    ends = message.ttl.ToMilliseconds() / 1000 if message.HasField("ttl") else None
     return Resource.from_body(message.name, message.resource, ends)

@@ -44,13 +44,18 @@ class Resource:
         """The resource with this packed content."""
         digest = hashlib.sha256(body.value)
         if expires is not None:
-            digest.update(f" {expires!r}".encode())
+            digest.update(f" {milliseconds(expires)}".encode())
         return cls(name, digest.hexdigest()[:16], body, expires)
 
     @property
     def type_url(self) -> str:
         """Which kind of resource."""
         return str(self.body.type_url)
+
+
+def milliseconds(seconds: float) -> int:
+    """Whole ones, which go to a file and back without a difference."""
+    return round(seconds * 1000)
 
 
 Place = tuple[str, str]
