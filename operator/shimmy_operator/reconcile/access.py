@@ -1,8 +1,11 @@
 """Has a tenant's API keys and the copy of all its credentials that the router reads."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+
+from pydantic import ValidationError
 
 from shimmy_api import names
 from shimmy_api.access import ApiKey, TokenAccess
@@ -107,9 +110,15 @@ def _older_claims(
     found = [other for who in others if (other := environment.store.find(who)) is not None]
     for other in sorted(found, key=_age):
         if _age(other) < _age(manifest):
-            for entry in other["spec"].get("tokens") or ():
-                claimant = TokenAccess.model_validate(entry)
-                yield token_status.Claimant(f"tenant {other['metadata']['name']}", claimant)
+            yield from _claims(other)
+
+
+def _claims(tenant: Manifest) -> Iterator[token_status.Claimant]:
+    for entry in tenant["spec"].get("tokens") or ():
+        # What an older version of the schema let in is that tenant's own problem.
+        with contextlib.suppress(ValidationError):
+            claim = TokenAccess.model_validate(entry)
+            yield token_status.Claimant(f"tenant {tenant['metadata']['name']}", claim)
 
 
 def _age(tenant: Manifest) -> tuple[str, str]:

@@ -56,7 +56,7 @@ def instance_conflicts(environment: Environment, manifest: Manifest, spec: Shimm
     for model in spec.models:
         instances = _all(environment, environment.relations.telling(chain_topic(namespace, model)))
         first = min([manifest, *instances], key=_age)
-        if Fallback.model_validate(first["spec"]["routing"]["fallback"]) != fallback:
+        if first is not manifest and first["spec"]["routing"]["fallback"] != manifest["spec"]["routing"]["fallback"]:
             message = (
                 f"Model {model} is also served by instance {first['metadata']['name']}, which is older and has another "
                 "fallback: that one counts. Give both the same."

@@ -208,6 +208,15 @@ async def test_of_two_tenants_with_one_value_of_an_issuer_the_older_one_has_it(b
     assert "jwks.people" in mirror(bench, "other")
 
 
+async def test_an_older_tenant_that_nobody_can_read_is_in_nobodys_way(bench: Bench) -> None:
+    bench.cluster.put(issuers(id_json=key_set(ec_key())))
+    bench.put(TENANT, {"tokens": [{**PEOPLE, "values": []}]})
+    bench.put(OTHER, {"keys": [], "tokens": [PEOPLE]})
+    await bench.run(TENANT, OTHER)
+    assert bench.ready(TENANT) == ("False", "SpecInvalid")
+    assert states(bench, OTHER, "tokens") == {"people": "Active"}
+
+
 async def test_credentials_at_rest_cost_no_write_and_no_event(bench: Bench) -> None:
     bench.cluster.put(issuers(id_json=key_set(ec_key())))
     bench.cluster.put(secret("vault", new_key()))
