@@ -28,11 +28,11 @@ def mirror(cluster: Cluster, tenant: str) -> dict[str, str]:
 
 
 def wait_mirror(cluster: Cluster, tenant: str, *entries: str) -> dict[str, str]:
-    def look() -> dict[str, str] | None:
+    def look() -> tuple[dict[str, str]] | None:
         found = mirror(cluster, tenant)
-        return found if set(found) == set(entries) else None
+        return (found,) if set(found) == set(entries) else None  # none at all may be what is asked for
 
-    return until(look, f"the mirror of {tenant} has {entries}", seconds=5)
+    return until(look, f"the mirror of {tenant} has {entries}", seconds=5)[0]
 
 
 def has_key(cluster: Cluster, tenant: str, kid: str) -> bool:
