@@ -62,6 +62,9 @@ ANNOTATION_LORA_SHA256: Final = f"{GROUP}/lora-sha256"
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
 ENGINE_PORT_NAME: Final = "http"
+ROUTER_METRICS_SERVICE: Final = "shimmy-router-metrics"
+"""Service of the routers' agents, by which they find one another."""
+METRICS_PORT_NAME: Final = "metrics"
 ENGINE_ADMIN_PORT: Final = 8081
 """HTTP port of a runner that can change its model: which one it serves, and the order to change it."""
 ENGINE_ADMIN_PORT_NAME: Final = "admin"

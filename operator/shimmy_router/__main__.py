@@ -55,6 +55,7 @@ def _agent(given: argparse.Namespace) -> None:
         host=given.host,
         port=given.metrics_port,
         debug_port=given.debug_port,
+        name=given.node,
     )
     asyncio.run(_until_signal(_source(given), settings))
 
@@ -109,6 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     write.add_argument("--max-connections", type=int, default=50_000, help="of clients; more are closed at once")
     write.set_defaults(command=_bootstrap)
     agent = commands.add_parser("agent", help="tell Envoy what the fleet is, until SIGTERM")
+    agent.add_argument("--node", default=os.environ.get("HOSTNAME", "router"), help="name of this pod ($HOSTNAME)")
     agent.add_argument(
         "--namespace",
         default=os.environ.get("SHIMMY_NAMESPACE", "shimmy-system"),
@@ -116,8 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     )
     agent.add_argument("--kubeconfig", help="cluster to watch; the one that the agent runs in if absent")
     agent.add_argument("--directory", type=Path, help="read objects from the *.yaml in it instead of a cluster")
-    agent.add_argument("--host", default="0.0.0.0", help="address of metrics and probes")  # noqa: S104 - a pod's
-    agent.add_argument("--metrics-port", type=int, default=9090, help="port of metrics and probes (default: 9090)")
+    agent.add_argument("--host", default="0.0.0.0", help="address of metrics, probes and peers")  # noqa: S104 - a pod's
+    agent.add_argument(
+        "--metrics-port", type=int, default=9090, help="port of metrics, probes and other routers (default: 9090)"
+    )
     agent.add_argument(
         "--debug-port", type=int, default=9091, help="port of /debug/, on 127.0.0.1 only; 0 for none (default: 9091)"
     )

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -16,7 +16,9 @@ from shimmy_router.als import AccessLogService
 from shimmy_router.assembler import Assembler, expire
 from shimmy_router.debug import serve_debug
 from shimmy_router.metrics import Metrics
+from shimmy_router.processing import ProcessingService
 from shimmy_router.publisher import Publisher
+from shimmy_router.quotas import Quotas
 from shimmy_router.server import serve
 from shimmy_router.store import Store
 
@@ -37,9 +39,11 @@ class AgentSettings:
     snapshot: Path
     host: str
     port: int
-    """Of metrics and probes."""
+    """Of metrics, probes and other routers."""
     debug_port: int
     """Of what explains requests, on the loopback address; 0 for none."""
+    name: str
+    """This router's: its pod's."""
 
 
 async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -> None:
@@ -52,19 +56,23 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     if saved := persist.load(settings.snapshot):
         log.info("serving the saved snapshot %s until all objects are listed", saved.version)
         publisher.publish(publisher.snapshot.towards(saved), time.time())
-    discovery, assembler = DiscoveryService(publisher, metrics), Assembler(publisher, metrics)
+    quotas = Quotas(settings.name)
+    metrics.registry.register(quotas)
+    discovery, assembler = DiscoveryService(publisher, metrics), Assembler(publisher, metrics, quotas)
+    services = (discovery, AccessLogService((metrics.count, quotas.count)), ProcessingService(quotas.limiter.decide))
     store = assembler.store
     tasks = [
         asyncio.ensure_future(source(store)),
         asyncio.create_task(assembler.run()),
+        asyncio.create_task(quotas.run(assembler.judged)),
         asyncio.create_task(expire(publisher)),
-        asyncio.create_task(persist.Keeper(publisher, settings.snapshot).run()),
-        asyncio.create_task(_serve_envoy(discovery, AccessLogService(metrics), publisher, settings.socket)),
+        asyncio.create_task(persist.Keeper(publisher, settings.snapshot, assembler.unjudged).run()),
+        asyncio.create_task(_serve_envoy(services, publisher, settings.socket)),
     ]
     stop = asyncio.create_task(stopped.wait())
     try:
         async with (
-            serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set),
+            serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set, quotas.peers.routes()),
             serve_debug(settings.debug_port, lambda: list(store.records()) if store.synced else None),
         ):
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
@@ -77,12 +85,12 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
 
 
 async def _serve_envoy(
-    discovery: DiscoveryService, access_log: AccessLogService, publisher: Publisher, socket: Path
+    services: Sequence[DiscoveryService | AccessLogService | ProcessingService], publisher: Publisher, socket: Path
 ) -> None:
     await publisher.available.wait()
     await asyncio.to_thread(socket.unlink, missing_ok=True)  # an agent that was killed leaves it
     server = grpc.aio.server()
-    server.add_generic_rpc_handlers((discovery.handler(), access_log.handler()))
+    server.add_generic_rpc_handlers(tuple(service.handler() for service in services))
     server.add_insecure_port(f"unix:{socket}")
     await server.start()
     log.info("Envoy may connect to %s", socket)

@@ -2,15 +2,18 @@
 
 import asyncio
 import time
+from collections.abc import Iterable
 from typing import Final
 
 from shimmy_router.index import FleetIndex
-from shimmy_router.metrics import Metrics
+from shimmy_router.metrics import Metrics, known_of
 from shimmy_router.publisher import Publisher
-from shimmy_router.records import ObjectKey, Record
+from shimmy_router.quotas import Quotas
+from shimmy_router.records import ObjectKey, PeersRecord, Record
 from shimmy_router.store import Store
 from shimmy_router.xds.compiler import Compiler
 from shimmy_router.xds.resources import Place, Resource, Update
+from shimmy_router.xds.routes import routes
 
 _SLICE_SECONDS: Final = 0.005
 """So long tenants are compiled in one go. Then what they give is published, and newer changes come first."""
@@ -20,9 +23,10 @@ _IDLE_SECONDS: Final = 3600.0
 class Assembler:
     """Takes the objects of its store; publishes what differs, once all objects are known."""
 
-    def __init__(self, publisher: Publisher, metrics: Metrics) -> None:
+    def __init__(self, publisher: Publisher, metrics: Metrics, quotas: Quotas) -> None:
         self._publisher = publisher
         self._metrics = metrics
+        self._quotas = quotas
         self._index = FleetIndex()
         self._compiler = Compiler()
         self._changed = asyncio.Event()
@@ -48,6 +52,17 @@ class Assembler:
                     self._publish(self._compiler.retire())
                 await asyncio.sleep(0)
 
+    def judged(self, names: Iterable[str]) -> None:
+        """Compile these tenants anew: what is said of their use differs."""
+        self._queue.update(dict.fromkeys(names))
+        self._changed.set()
+
+    def unjudged(self) -> list[Resource]:
+        """The routes of tenants that are refused now, as they are when they are not."""
+        return [
+            routes(tenant) for name in self._quotas.verdicts if (tenant := self._index.tenant(name)) and tenant.open
+        ]
+
     async def _begin(self) -> None:
         """Publish the first whole snapshot, in the place of one that was saved."""
         self._queue.update(dict.fromkeys(self._index.refresh()))
@@ -65,7 +80,10 @@ class Assembler:
         while self._queue and time.monotonic() < end:
             name = next(iter(self._queue))
             del self._queue[name]
-            update = self._compiler.update(name, self._index.tenant(name))
+            tenant = self._index.tenant(name)
+            self._quotas.learn(name, tenant)
+            self._metrics.know(name, known_of(tenant) if tenant else None)
+            update = self._compiler.update(name, tenant, self._quotas.verdicts.get(name))
             put.update({(resource.type_url, resource.name): resource for resource in update.put})
             drop.extend(update.drop)
         return Update(tuple(put.values()), tuple(drop))
@@ -75,7 +93,9 @@ class Assembler:
             self._metrics.published()
 
     def _take(self, kind: str, key: ObjectKey, old: Record | None, new: Record | None) -> None:
-        self._index.update(kind, key, old, new)
+        self._quotas.take(key, old, new)
+        if not isinstance(old, PeersRecord) and not isinstance(new, PeersRecord):
+            self._index.update(kind, key, old, new)
         self._changed.set()
 
 

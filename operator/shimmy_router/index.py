@@ -11,7 +11,17 @@ from typing import Final
 from shimmy_api import names
 from shimmy_router.assembly import OwnModel, compile_tenant, own_models
 from shimmy_router.fleet import Fleet, Tenant
-from shimmy_router.records import InstanceRecord, KeysRecord, ModelRecord, ObjectKey, Record, SliceRecord, TenantRecord
+from shimmy_router.records import (
+    FleetRecord,
+    InstanceRecord,
+    KeysRecord,
+    ModelRecord,
+    ObjectKey,
+    PeersRecord,
+    Record,
+    SliceRecord,
+    TenantRecord,
+)
 
 _Spaced = ModelRecord | InstanceRecord | SliceRecord
 
@@ -42,7 +52,7 @@ class FleetIndex:
         self._views: dict[str, None] = {}
         """Tenants that may have changed in any way, in order."""
 
-    def update(self, kind: str, key: ObjectKey, old: Record | None, new: Record | None) -> None:
+    def update(self, kind: str, key: ObjectKey, old: FleetRecord | None, new: FleetRecord | None) -> None:
         """Take what became of one object; None for one that is not there."""
         place = (f"{kind}/{key[0]}", key[1])
         if old is not None:
@@ -85,7 +95,7 @@ class FleetIndex:
         """Whether several entries hold this key."""
         return key in self._holders and self._holders[key].total() > 1
 
-    def _touch(self, record: Record) -> None:
+    def _touch(self, record: FleetRecord) -> None:
         if isinstance(record, TenantRecord):
             for name in (record.name, *self._claims.get(record.namespace, ())):
                 self._stale[name] = self._views[name] = None
@@ -96,7 +106,7 @@ class FleetIndex:
         elif owner := self._owner(record.namespace):
             self._stale[owner] = None
 
-    def _learn(self, place: ObjectKey, record: Record) -> None:
+    def _learn(self, place: ObjectKey, record: FleetRecord) -> None:
         if isinstance(record, TenantRecord):
             self._tenants[record.name] = record
             self._claims[record.namespace].add(record.name)
@@ -108,7 +118,7 @@ class FleetIndex:
         else:
             self._spaces[record.namespace][place] = record
 
-    def _forget(self, place: ObjectKey, record: Record) -> None:
+    def _forget(self, place: ObjectKey, record: FleetRecord) -> None:
         if isinstance(record, TenantRecord):
             del self._tenants[record.name]
             _discard(self._claims, record.namespace, record.name)
@@ -168,7 +178,8 @@ def compile_fleet(records: Iterable[Record]) -> Fleet:
     """The fleet that these records describe, whatever their order."""
     index = FleetIndex()
     for number, record in enumerate(records):
-        index.update(type(record).__name__, ("", str(number)), None, record)
+        if not isinstance(record, PeersRecord):
+            index.update(type(record).__name__, ("", str(number)), None, record)
     index.refresh()
     tenants = (index.tenant(name) for name in sorted(index.names()))
     return Fleet(tuple(tenant for tenant in tenants if tenant))

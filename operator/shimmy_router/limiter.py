@@ -1,26 +1,18 @@
 """Decides whether requests of tenants with limits may come in, together with the other routers."""
 
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from typing import Protocol
 
 from shimmy_router.limits import answers
-from shimmy_router.limits.ledger import NO_LIMITS, Answer, Ask, Ledger, Limits
+from shimmy_router.limits.ledger import Answer, Ask, Ledger
 from shimmy_router.limits.members import home
+from shimmy_router.limits.policy import Policy
 from shimmy_router.processing import Admitted, Call, Refused
 
 Clock = Callable[[], float]
 """Unix time in seconds."""
-
-
-@dataclass(frozen=True, slots=True)
-class Policy:
-    """What a tenant may ask."""
-
-    of_tenant: Limits = NO_LIMITS
-    of_keys: Mapping[str, Limits] = field(default_factory=dict)
-    """By the key's public id; of keys that have limits of their own."""
 
 
 class Others(Protocol):
@@ -52,19 +44,24 @@ class Limiter:
         self._others = others
         self._clock = clock
         self._policies: Mapping[str, Policy] = {}
+        self.outcomes: Counter[tuple[str, str]] = Counter()
+        """Decisions so far, by tenant and what refused; "admitted" where nothing did."""
 
     def set_policies(self, policies: Mapping[str, Policy]) -> None:
         """What each tenant with limits may ask, from now on."""
         self._policies = policies
+        for tenant, outcome in list(self.outcomes):
+            if tenant not in policies:
+                del self.outcomes[tenant, outcome]
 
     async def decide(self, call: Call) -> Admitted | Refused:
         """Let a request in or not. A tenant of whose limits nothing is known has none."""
         policy = self._policies.get(call.tenant)
         if policy is None:
             return Admitted()
-        of_key = policy.of_keys.get(call.key_id)
-        ask = Ask(call.tenant, call.key_id if of_key else "", policy.of_tenant, of_key or NO_LIMITS)
+        ask = policy.ask(call.tenant, call.key_id)
         answer = await self._answer(ask)
+        self.outcomes[call.tenant, answer.reason or "admitted"] += 1
         if answer.reason:
             return Refused(*answers.refusal(answer))
         return Admitted(answers.request_headers(answer), lambda: self._ended(ask))

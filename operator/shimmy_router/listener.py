@@ -5,6 +5,7 @@ from typing import Any, Final
 
 from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
+from shimmy_router.als import LOGGED_RESPONSE_HEADERS, LOGGED_RESPONSE_TRAILERS, TAG_KEY_ID
 from shimmy_router.xds import filters
 from shimmy_router.xds.ext_proc import AWAY_STATUSES, ext_proc_filter
 from shimmy_router.xds.filters import overwrite, typed
@@ -23,7 +24,6 @@ _ADS: Final = {
     # Until the agent has told what is allowed, Envoy does not listen; a 401 in that time would be a lie.
     "initial_fetch_timeout": "0s",
 }
-_USAGE_HEADERS: Final = (headers.PROMPT_TOKENS, headers.COMPLETION_TOKENS)
 
 _REPLIES: Final[tuple[tuple[dict[str, Any], ApiError], ...]] = (
     ({"response_flag_filter": {"flags": ["NR"]}}, errors.INVALID_KEY),
@@ -133,10 +133,11 @@ def agent_service(timeout: str) -> dict[str, Any]:
 
 
 def _access_log() -> dict[str, Any]:
-    tags = [
+    tags: list[dict[str, Any]] = [
         {"tag": tag, "metadata": {"kind": {"route": {}}, "metadata_key": _metadata_key(tag)}}
         for tag in (filters.META_TENANT, filters.META_MODEL)
     ]
+    tags.append({"tag": TAG_KEY_ID, "request_header": {"name": headers.KEY_ID}})
     common = {
         "log_name": ACCESS_LOG,
         "grpc_service": agent_service("5s"),
@@ -151,8 +152,8 @@ def _access_log() -> dict[str, Any]:
         "typed_config": typed(
             "extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
             common_config=common,
-            additional_response_headers_to_log=list(_USAGE_HEADERS),
-            additional_response_trailers_to_log=list(_USAGE_HEADERS),
+            additional_response_headers_to_log=list(LOGGED_RESPONSE_HEADERS),
+            additional_response_trailers_to_log=list(LOGGED_RESPONSE_TRAILERS),
         ),
     }
 

@@ -1,14 +1,37 @@
 """What the agent tells Prometheus.
 
-Labels are bounded: tenant and model come from the tenant's own routes, and are empty for requests that matched none.
+Labels are bounded by the fleet's objects: tenants and models come from the tenants' own routes, and key ids and the
+models that engines say served count only where the fleet knows them. What is not known is empty. What the fleet has no
+more is removed.
 """
 
 import time
+from collections import defaultdict
+from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from shimmy_router.als import Entry
+from shimmy_router.fleet import Tenant
+
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
+_KINDS: Final = ("prompt", "completion")
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What may stand in the labels of one tenant's series."""
+
+    models: frozenset[str]
+    keys: frozenset[str]
+
+
+def known_of(tenant: Tenant) -> Known:
+    """What a tenant's objects know."""
+    keys = (*(key.id for key in tenant.keys), *(token.name for token in tenant.tokens))
+    return Known(frozenset(model.name for model in tenant.models), frozenset(keys))
 
 
 class Metrics:
@@ -16,28 +39,37 @@ class Metrics:
 
     def __init__(self) -> None:
         self.registry = registry = CollectorRegistry()
-        request = ("tenant", "model")
+        model, key = ("tenant", "model"), ("tenant", "key")
         self.requests = Counter(
-            "shimmy_router_requests", "Requests that Envoy answered.", (*request, "code"), registry=registry
+            "shimmy_router_requests",
+            "Requests that Envoy answered; model is the one that served, asked the one that was asked for.",
+            (*model, "asked", "code", "outcome"),
+            registry=registry,
         )
         self.tokens = Counter(
             "shimmy_router_tokens",
             "Tokens that runners reported; kind is prompt or completion.",
-            (*request, "kind"),
+            (*model, "kind"),
             registry=registry,
         )
-        self.seconds = Histogram(
-            "shimmy_router_request_seconds",
-            "From the request's first byte to the answer's last.",
-            request,
-            buckets=_SECONDS,
-            registry=registry,
+        self.seconds = _histogram(
+            "shimmy_router_request_seconds", "From the request's first byte to the answer's last.", registry
         )
-        self.first_byte_seconds = Histogram(
+        self.first_byte_seconds = _histogram(
             "shimmy_router_time_to_first_byte_seconds",
             "From the request's first byte to the answer's first.",
-            request,
-            buckets=_SECONDS,
+            registry,
+        )
+        self.queue_seconds = _histogram(
+            "shimmy_router_queue_seconds", "What requests waited for their turn in an engine.", registry
+        )
+        self.key_requests = Counter(
+            "shimmy_router_key_requests", "Requests that came with a key, by its public id.", key, registry=registry
+        )
+        self.key_tokens = Counter(
+            "shimmy_router_key_tokens",
+            "Tokens that runners reported, by the key's public id; kind is prompt or completion.",
+            (*key, "kind"),
             registry=registry,
         )
         self._published = Gauge(
@@ -55,6 +87,42 @@ class Metrics:
             "shimmy_router_refused_updates", "Updates that an Envoy refused (NACK).", registry=registry
         )
         self._synced = Gauge("shimmy_router_synced", "1 once all objects were listed.", registry=registry)
+        self._known: dict[str, Known] = {}
+        self._of_models: defaultdict[str, dict[tuple[str, str], _ModelSeries]] = defaultdict(dict)
+        """By tenant: by the model that served and the one that was asked for."""
+        self._of_keys: defaultdict[str, dict[str, _KeySeries]] = defaultdict(dict)
+
+    def know(self, tenant: str, known: Known | None) -> None:
+        """Take what the fleet knows of a tenant, None for one that is gone; forget the series of what it does not."""
+        if known == self._known.get(tenant):
+            return
+        models, keys = (known.models, known.keys) if known else (frozenset[str](), frozenset[str]())
+        for model, asked in list(self._of_models[tenant]):
+            if not (known and {model, asked} <= models | {""}):
+                self._of_models[tenant].pop((model, asked)).remove()
+        for key in self._of_keys[tenant].keys() - keys:
+            self._of_keys[tenant].pop(key).remove()
+        if known:
+            self._known[tenant] = known
+        else:
+            for series in (self._known, self._of_models, self._of_keys):
+                series.pop(tenant, None)
+
+    def count(self, entry: Entry) -> None:
+        """Count one request."""
+        known = self._known.get(entry.tenant)
+        served = entry.served if known and entry.served in known.models else entry.asked
+        of_tenant = self._of_models[entry.tenant]
+        series = of_tenant.get((served, entry.asked))
+        if series is None:
+            series = of_tenant[served, entry.asked] = _ModelSeries(self, entry.tenant, served, entry.asked)
+        series.count(entry)
+        if known and entry.key_id in known.keys:
+            of_keys = self._of_keys[entry.tenant]
+            of_key = of_keys.get(entry.key_id)
+            if of_key is None:
+                of_key = of_keys[entry.key_id] = _KeySeries(self, entry.tenant, entry.key_id)
+            of_key.count(entry)
 
     def published(self) -> None:
         """Note a new snapshot."""
@@ -72,3 +140,76 @@ class Metrics:
     def synced(self) -> None:
         """Note that the agent knows all objects."""
         self._synced.set(1)
+
+
+class _ModelSeries:
+    """The series of one tenant and model, found once."""
+
+    __slots__ = ("_first_byte", "_metrics", "_place", "_queue", "_requests", "_seconds", "_tokens")
+
+    def __init__(self, metrics: Metrics, tenant: str, model: str, asked: str) -> None:
+        self._metrics = metrics
+        self._place = (tenant, model, asked)
+        self._requests: dict[tuple[int, str], Counter] = {}
+        self._tokens = {kind: metrics.tokens.labels(tenant, model, kind) for kind in _KINDS}
+        self._seconds = metrics.seconds.labels(tenant, model)
+        self._first_byte = metrics.first_byte_seconds.labels(tenant, model)
+        self._queue = metrics.queue_seconds.labels(tenant, model)
+
+    def count(self, entry: Entry) -> None:
+        end = (entry.code, entry.outcome)
+        requests = self._requests.get(end)
+        if requests is None:
+            requests = self._requests[end] = self._metrics.requests.labels(*self._place, str(end[0]), end[1])
+        requests.inc()
+        for histogram, seconds in (
+            (self._seconds, entry.seconds),
+            (self._first_byte, entry.first_byte_seconds),
+            (self._queue, entry.queue_seconds),
+        ):
+            if seconds is not None:
+                histogram.observe(seconds)
+        for kind, tokens in _tokens(entry):
+            self._tokens[kind].inc(tokens)
+
+    def remove(self) -> None:
+        metrics, (tenant, model, _) = self._metrics, self._place
+        for code, outcome in self._requests:
+            metrics.requests.remove(*self._place, str(code), outcome)
+        for kind in _KINDS:
+            metrics.tokens.remove(tenant, model, kind)
+        for histogram in (metrics.seconds, metrics.first_byte_seconds, metrics.queue_seconds):
+            histogram.remove(tenant, model)
+
+
+class _KeySeries:
+    """The series of one key, found once."""
+
+    __slots__ = ("_metrics", "_place", "_requests", "_tokens")
+
+    def __init__(self, metrics: Metrics, tenant: str, key: str) -> None:
+        self._metrics = metrics
+        self._place = (tenant, key)
+        self._requests = metrics.key_requests.labels(tenant, key)
+        self._tokens = {kind: metrics.key_tokens.labels(tenant, key, kind) for kind in _KINDS}
+
+    def count(self, entry: Entry) -> None:
+        self._requests.inc()
+        for kind, tokens in _tokens(entry):
+            self._tokens[kind].inc(tokens)
+
+    def remove(self) -> None:
+        self._metrics.key_requests.remove(*self._place)
+        for kind in _KINDS:
+            self._metrics.key_tokens.remove(*self._place, kind)
+
+
+def _tokens(entry: Entry) -> Iterator[tuple[str, int]]:
+    if entry.prompt_tokens is not None:
+        yield "prompt", entry.prompt_tokens
+    if entry.completion_tokens is not None:
+        yield "completion", entry.completion_tokens
+
+
+def _histogram(name: str, text: str, registry: CollectorRegistry) -> Histogram:
+    return Histogram(name, text, ("tenant", "model"), buckets=_SECONDS, registry=registry)

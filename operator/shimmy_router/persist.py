@@ -4,7 +4,7 @@ import asyncio
 import logging
 import os
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -24,11 +24,17 @@ _PAUSE_SECONDS: Final = 0.001
 
 
 class Keeper:
-    """Saves the publisher's snapshot: soon after a change, but not after each."""
+    """Saves the publisher's snapshot: soon after a change, but not after each.
 
-    def __init__(self, publisher: Publisher, path: Path) -> None:
+    `instead` gives what is saved in the place of resources that shall not outlive the agent.
+    """
+
+    def __init__(
+        self, publisher: Publisher, path: Path, instead: Callable[[], Iterable[Resource]] = lambda: ()
+    ) -> None:
         self._publisher = publisher
         self._path = path
+        self._instead = instead
         self._saved = ""
 
     async def run(self) -> None:
@@ -45,13 +51,17 @@ class Keeper:
                     await asyncio.sleep(_SECONDS)
             finally:
                 if self._publisher.available.is_set() and self._publisher.snapshot.version != self._saved:
-                    save(_all(self._publisher.snapshot), self._publisher.snapshot.version, self._path)
+                    snapshot = self._lasting()
+                    save(_all(snapshot), snapshot.version, self._path)
 
     async def _save(self, pause: float) -> None:
         # What is written is a copy: the snapshot goes on changing.
-        resources, version = _all(self._publisher.snapshot), self._publisher.snapshot.version
-        await asyncio.to_thread(save, resources, version, self._path, pause)
-        self._saved = version
+        seen, snapshot = self._publisher.snapshot.version, self._lasting()
+        await asyncio.to_thread(save, _all(snapshot), snapshot.version, self._path, pause)
+        self._saved = seen
+
+    def _lasting(self) -> Snapshot:
+        return self._publisher.snapshot.replaced(self._instead())
 
 
 def save(resources: Sequence[Resource], version: str, path: Path, pause: float = 0.0) -> None:

@@ -18,6 +18,11 @@ from shimmy_api.tenant import ShimmyTenantSpec, ShimmyTenantStatus
 NO_LIMITS: Final = RequestLimits()
 NO_TENANT_LIMITS: Final = TenantLimits()
 
+PEERS: Final = "EndpointSlice of routers"
+"""In the place of a kind: EndpointSlices of the routers' own Service are another list than those of models."""
+
+_LABEL_SERVICE: Final = "kubernetes.io/service-name"
+"""Set by the EndpointSlice controller (k8s.io/api/discovery/v1, LabelServiceName)."""
 _KEY = re.compile(names.KEY_PATTERN)
 _KEY_ENTRY: Final = "key."
 _JWKS_ENTRY: Final = "jwks."
@@ -115,7 +120,17 @@ class SliceRecord:
     endpoints: tuple[Endpoint, ...]
 
 
-Record = TenantRecord | KeysRecord | ModelRecord | InstanceRecord | SliceRecord
+@dataclass(frozen=True, slots=True)
+class PeersRecord:
+    """An EndpointSlice of the routers' Service."""
+
+    urls: Mapping[str, str]
+    """Base URLs of the routers' metrics ports, by the names of their pods: also of those that are not ready."""
+
+
+FleetRecord = TenantRecord | KeysRecord | ModelRecord | InstanceRecord | SliceRecord
+"""What tenants are put together from."""
+Record = FleetRecord | PeersRecord
 Manifest = Mapping[str, Any]
 ObjectKey = tuple[str, str]
 """Namespace (empty where there is none) and name."""
@@ -204,12 +219,30 @@ def parse_slice(manifest: Manifest) -> SliceRecord | None:
     return SliceRecord(metadata["namespace"], model, instance, tuple(sorted(set(endpoints))))
 
 
+def parse_peers(manifest: Manifest) -> PeersRecord | None:
+    """An EndpointSlice of the routers' metrics Service, or None for any other."""
+    service = (manifest["metadata"].get("labels") or {}).get(_LABEL_SERVICE)
+    if service != names.ROUTER_METRICS_SERVICE or manifest.get("addressType") not in {"IPv4", "IPv6"}:
+        return None
+    ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.METRICS_PORT_NAME]
+    return PeersRecord(
+        {
+            name: f"http://{_host(address)}:{port}"
+            for endpoint in manifest.get("endpoints") or ()
+            if not (endpoint.get("conditions") or {}).get("terminating") and (name := _pod(endpoint))
+            for address in (endpoint.get("addresses") or ())[:1]
+            for port in ports[:1]
+        }
+    )
+
+
 PARSERS: Final[Mapping[str, Callable[[Manifest], Record | None]]] = {
     "ShimmyTenant": parse_tenant,
     "ShimmyModel": parse_model,
     "ShimmyInstance": parse_instance,
     "EndpointSlice": parse_slice,
     "Secret": parse_keys,
+    PEERS: parse_peers,
 }
 """How each kind that the router reads is parsed. Each raises KeyError or ValueError for what is malformed."""
 
@@ -222,6 +255,10 @@ def _use(conditions: Mapping[str, bool | None]) -> tuple[bool, ...]:
     if conditions.get("terminating"):
         return (True,)
     return () if conditions.get("ready") is False else (False,)
+
+
+def _host(address: str) -> str:
+    return f"[{address}]" if ":" in address else address
 
 
 def _pod(endpoint: Manifest) -> str:

@@ -1,6 +1,6 @@
 """The agent's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for the kubelet."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -9,7 +9,9 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 
 @asynccontextmanager
-async def serve(host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool]) -> AsyncIterator[None]:
+async def serve(
+    host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool], others: Iterable[web.RouteDef] = ()
+) -> AsyncIterator[None]:
     """Listen while the context lasts. /healthz answers as long as the event loop turns."""
 
     async def metrics(_: web.Request) -> web.Response:
@@ -22,7 +24,9 @@ async def serve(host: str, port: int, registry: CollectorRegistry, ready: Callab
         return web.Response(text="ok") if ready() else web.Response(text="Envoy has no snapshot yet", status=503)
 
     application = web.Application()
-    application.add_routes([web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz)])
+    application.add_routes(
+        [web.get("/metrics", metrics), web.get("/healthz", healthz), web.get("/readyz", readyz), *others]
+    )
     async with listening(application, host, port):
         yield
 

@@ -36,14 +36,15 @@ class Upstream:
             await self._answer(scope, send)
 
     async def _answer(self, scope: HTTPScope, send: ASGISendCallable) -> None:
-        kind = dict(scope["headers"]).get(b"x-kind", b"json").decode()
+        asked = dict(scope["headers"])
+        kind = asked.get(b"x-kind", b"json").decode()
         stream = kind != "json"
         content = b"text/event-stream" if stream else b"application/json"
         await send(
             {
                 "type": "http.response.start",
                 "status": 200,
-                "headers": [(b"content-type", content)],
+                "headers": [(b"content-type", content), (b"x-shimmy-prompt-tokens", asked.get(b"x-tokens", b"0"))],
                 "trailers": kind == "trailers",
             }
         )

@@ -143,6 +143,14 @@ class Ledger:
             if part := parts.get(router):
                 part.running = 0
 
+    def running(self) -> dict[str, int]:
+        """How many of this router's requests run, by tenant."""
+        return {
+            tenant: parts[self._own].running
+            for (tenant, key), parts in self._counters.items()
+            if self._own in parts and not key
+        }
+
     def tenants(self) -> set[str]:
         """Tenants of which this router has requests of its own."""
         return {tenant for (tenant, _), parts in self._counters.items() if self._own in parts}

@@ -8,6 +8,7 @@ from typing import Any, Final
 
 import yaml
 
+from shimmy_router.records import PEERS
 from shimmy_router.store import KINDS, Store
 
 log = logging.getLogger(__name__)
@@ -31,7 +32,7 @@ async def watch_files(directory: Path, store: Store) -> None:
                 log.warning("cannot read %s: %s", directory, type(error).__name__)
             else:
                 for kind in KINDS:
-                    store.replace(kind, objects[kind])
+                    store.replace(kind, objects["EndpointSlice" if kind == PEERS else kind])
             seen = state
         await asyncio.sleep(_SECONDS)
 

@@ -15,6 +15,7 @@ from kubernetes.aio.dynamic import DynamicClient
 
 from shimmy_api import names
 from shimmy_api.kinds import KINDS as SHIMMY_KINDS
+from shimmy_router.records import PEERS
 from shimmy_router.store import Store
 
 log = logging.getLogger(__name__)
@@ -46,6 +47,11 @@ def _collections(namespace: str) -> tuple[_Collection, ...]:
     return (
         *own,
         _Collection("EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", names.LABEL_MODEL),
+        _Collection(
+            PEERS,
+            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
+            f"kubernetes.io/service-name={names.ROUTER_METRICS_SERVICE}",
+        ),
         _Collection("Secret", f"/api/v1/namespaces/{namespace}/secrets", names.LABEL_KEYS),
     )
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 from typing import Final
 
 from shimmy_router.fleet import Fleet, Tenant
+from shimmy_router.limits.tokens import Verdict
 from shimmy_router.xds.clusters import cluster, endpoints
 from shimmy_router.xds.fallback import aggregate, chain_of
 from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, Place, Resource, Snapshot, Update
@@ -22,15 +23,26 @@ class Compiler:
         self._tenants: dict[str, Tenant] = {}
         self._resources: dict[str, dict[Place, Resource]] = {}
         self._retired: dict[Place, None] = {}
+        self._verdicts: dict[str, Verdict] = {}
 
-    def update(self, name: str, tenant: Tenant | None) -> Update:
-        """What changes when this tenant is so from now on, or is gone; what `retire` must do is left for it."""
+    def update(self, name: str, tenant: Tenant | None, verdict: Verdict | None = None) -> Update:
+        """What changes when this tenant is so from now on, or is gone; what `retire` must do is left for it.
+
+        With a verdict its requests are refused.
+        """
         old = self._tenants.pop(name, None)
         before = self._resources.pop(name, {})
+        same_verdict = self._verdicts.pop(name, None) == verdict
         after: dict[Place, Resource] = {}
         if tenant:
-            after = _resources(tenant, old, before)
+            after = _placed(_pods(tenant, old, before))
+            if tenant.open and same_verdict and old and _without_pods(old) == _without_pods(tenant):
+                after = {**before, **after}
+            elif tenant.open:
+                after |= _placed(_ways(tenant, verdict))
             self._tenants[name], self._resources[name] = tenant, after
+            if verdict:
+                self._verdicts[name] = verdict
         gone = before.keys() - after.keys()
         self._retired.update(dict.fromkeys(sorted(place for place in gone if place[0] in _LAST)))
         for place in after:
@@ -56,18 +68,8 @@ def compile_snapshot(fleet: Fleet) -> Snapshot:
     return compiler.snapshot()
 
 
-def _resources(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> dict[Place, Resource]:
-    """The resources of one tenant, those that cannot differ taken from before. What nobody could use is left out."""
-    result = _placed(_pods(tenant, old, before))
-    if not tenant.open:
-        return result
-    if old and _without_pods(old) == _without_pods(tenant):
-        return {**before, **result}
-    return result | _placed(_ways(tenant))
-
-
 def _pods(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> Iterator[Resource]:
-    """Where the tenant's own models are."""
+    """Where the tenant's own models are; what cannot differ is taken from before."""
     known = {model.name: model for model in old.models if not model.shared} if old else {}
     for model in tenant.models:
         if not model.shared and (tenant.open or model.offered):
@@ -77,12 +79,12 @@ def _pods(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> 
             yield (before.get((ENDPOINTS, model.cluster)) if same else None) or endpoints(model)
 
 
-def _ways(tenant: Tenant) -> Iterator[Resource]:
+def _ways(tenant: Tenant, verdict: Verdict | None) -> Iterator[Resource]:
     """Who may come in, and how requests find the pods."""
     for model in tenant.models:
         if rule := chain_of(model):
             yield aggregate(tenant, model, rule)
-    yield routes(tenant)
+    yield routes(tenant, verdict)
     yield from scopes(tenant)
 
 

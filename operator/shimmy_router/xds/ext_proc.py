@@ -69,7 +69,6 @@ def ext_proc_filter() -> dict[str, Any]:
         processing_mode=_mode(track=False),
         forward_rules={"allowed_headers": {"patterns": [{"exact": name} for name in _READ]}},
         metadata_options={"receiving_namespaces": {"untyped": [LIMITS_NAMESPACE]}},
-        mutation_rules={"disallow_all": {"value": False}},
         stat_prefix="shimmy",
     )
     return {"name": EXT_PROC_FILTER, "disabled": True, "typed_config": config}
@@ -92,6 +91,11 @@ def enabled(tenant: str, need: Need) -> dict[str, Any]:
 def disabled() -> dict[str, Any]:
     """typed_per_filter_config of a model's route that needs no decision, though the initial route asked for one."""
     return {EXT_PROC_FILTER: typed("extensions.filters.http.ext_proc.v3.ExtProcPerRoute", disabled=True)}
+
+
+def switched_off() -> dict[str, Any]:
+    """typed_per_filter_config of an initial route that wants no decision, in a virtual host that does."""
+    return {EXT_PROC_FILTER: typed("config.route.v3.FilterConfig", disabled=True)}
 
 
 def limit_headers() -> list[dict[str, Any]]:

@@ -93,6 +93,15 @@ class Snapshot:
         """Digest of all names and versions, whatever their order."""
         return f"{self._digest:016x}"
 
+    def replaced(self, resources: Iterable[Resource]) -> "Snapshot":
+        """The same with these in the place of those of their names; itself where there are none."""
+        others = tuple(resources)
+        if not others:
+            return self
+        result = Snapshot(resource for by_name in self._resources.values() for resource in by_name.values())
+        result.apply(Update(others))
+        return result
+
     def get(self, type_url: str, name: str) -> Resource | None:
         """One resource, or None where there is none."""
         return self._resources[type_url].get(name)

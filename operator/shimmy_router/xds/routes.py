@@ -8,8 +8,12 @@ from envoy.config.route.v3 import route_pb2
 
 from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
-from shimmy_router.fleet import Model, Tenant
-from shimmy_router.xds import filters
+from shimmy_api.fallback import Trigger
+from shimmy_router.fleet import Model, Substitute, Tenant
+from shimmy_router.limits.answers import token_headers
+from shimmy_router.limits.tokens import Verdict
+from shimmy_router.policies import need_of
+from shimmy_router.xds import ext_proc, filters
 from shimmy_router.xds.fallback import aggregate_name, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import overwrite, typed
@@ -25,19 +29,20 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
 
-def routes(tenant: Tenant) -> Resource:
-    """The tenant's RouteConfiguration."""
+def routes(tenant: Tenant, verdict: Verdict | None = None) -> Resource:
+    """The tenant's RouteConfiguration; with a verdict, the one that refuses its requests for now."""
     known = {name: model for model in tenant.models for name in (model.name, *model.aliases)}
-    table: dict[str, Any] = {name: _action(_model_route(tenant, model)) for name, model in known.items()}
+    table: dict[str, Any] = {name: _action(_model_route(tenant, model, verdict)) for name, model in known.items()}
     table[filters.INVALID_JSON] = _action(refusal(tenant, errors.INVALID_JSON))
     table[filters.NO_MODEL] = _action(refusal(tenant, errors.NO_MODEL))
-    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant)))
+    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, verdict)))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
         "name": "all",
         "domains": ["*"],
         "request_body_buffer_limit": MAX_BODY_BYTES,
         "request_headers_to_add": _tenant_headers(tenant),
+        **_limits(tenant),
         "retry_policy": _retry_policy(),
         "include_request_attempt_count": any(model.fallback for model in tenant.models),
         "matcher": {
@@ -70,24 +75,58 @@ def refusal(tenant: Tenant, error: ApiError, match: dict[str, Any] | None = None
     return _direct(tenant, match or {"prefix": "/"}, error.status, error.body().decode(), extra)
 
 
-def _other_routes(tenant: Tenant) -> Iterator[dict[str, Any]]:
+def _limits(tenant: Tenant) -> dict[str, Any]:
+    """Of a tenant whose requests the agent counts."""
+    if (need := need_of(tenant)) is None:
+        return {}
+    return {
+        "typed_per_filter_config": ext_proc.enabled(tenant.name, need),
+        "response_headers_to_add": ext_proc.limit_headers(),
+    }
+
+
+def _other_routes(tenant: Tenant, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
     """For a request whose model is not known, or not yet."""
     asked = {"prefix": "/", "headers": [{"name": filters.ROUTE, "present_match": True}]}
     yield refusal(tenant, errors.MODEL_NOT_FOUND, asked)
     for path in API_PATHS:
         # Reached before the body was read, and again only if the filters could not name a model.
-        pending = refusal(tenant, errors.NO_MODEL, {"path": path, "headers": [_method("POST")]})
-        yield {**pending, "typed_per_filter_config": filters.enabled()}
+        match = {"path": path, "headers": [_method("POST")]}
+        if verdict and not any(stands_in(model) for model in tenant.models):
+            yield used_up(tenant, verdict, match)
+        else:
+            yield {**refusal(tenant, errors.NO_MODEL, match), "typed_per_filter_config": filters.enabled()}
     listing = {"path": MODELS_PATH, "headers": [_method("GET")]}
-    yield _direct(tenant, listing, 200, models_body(tenant), [])
-    yield refusal(tenant, errors.NOT_FOUND)
+    uncounted = {"typed_per_filter_config": ext_proc.switched_off()}
+    yield {**_direct(tenant, listing, 200, models_body(tenant), []), **uncounted}
+    yield {**refusal(tenant, errors.NOT_FOUND), **uncounted}
 
 
 def _method(name: str) -> dict[str, Any]:
     return {"name": ":method", "string_match": {"exact": name}}
 
 
-def _model_route(tenant: Tenant, model: Model) -> dict[str, Any]:
+def used_up(tenant: Tenant, verdict: Verdict, match: dict[str, Any] | None = None) -> dict[str, Any]:
+    """A route that refuses for the time that the verdict says."""
+    extra = [overwrite(name, value) for name, value in token_headers(verdict).items()]
+    return {
+        **_direct(tenant, match or {"prefix": "/"}, 429, errors.TOO_MANY_TOKENS.body().decode(), extra),
+        "typed_per_filter_config": ext_proc.switched_off(),
+    }
+
+
+def stands_in(model: Model) -> Substitute | None:
+    """What answers for the model where the tenant's tokens are used up."""
+    rule = model.fallback
+    if rule is None or Trigger.BUDGET not in rule.when:
+        return None
+    return next((step for step in rule.chain if step.ready), rule.chain[0])
+
+
+def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[str, Any]:
+    if verdict:
+        step = stands_in(model)
+        return _stand_in_route(tenant, model, step) if step else used_up(tenant, verdict)
     seconds = f"{model.timeout_seconds}s"
     # A request may wait for its turn in silence, longer than the listener allows elsewhere.
     action: dict[str, Any] = {"cluster": model.cluster, "timeout": seconds, "idle_timeout": seconds}
@@ -100,6 +139,19 @@ def _model_route(tenant: Tenant, model: Model) -> dict[str, Any]:
         "metadata": _metadata(tenant, model.name),
         "route": action,
         "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
+    }
+
+
+def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str, Any]:
+    seconds = f"{model.timeout_seconds}s"
+    own = {headers.MODEL: step.model, headers.ENGINE_TOKEN: step.engine_token}
+    said = {headers.MODEL: step.model, headers.REASON: "used_up"}
+    return {
+        "match": {"prefix": "/"},
+        "metadata": _metadata(tenant, step.model),
+        "route": {"cluster": step.cluster, "timeout": seconds, "idle_timeout": seconds},
+        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
+        "response_headers_to_add": [overwrite(header, value) for header, value in said.items()],
     }
 
 

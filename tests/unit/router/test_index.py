@@ -9,11 +9,11 @@ from shimmy_router.fleet import Fleet
 from shimmy_router.index import FleetIndex, compile_fleet
 from shimmy_router.records import (
     Endpoint,
+    FleetRecord,
     InstanceRecord,
     KeysRecord,
     ModelRecord,
     ObjectKey,
-    Record,
     SliceRecord,
     TenantRecord,
 )
@@ -58,7 +58,7 @@ RECORDS = st.one_of(
 )
 
 
-def place(record: Record) -> ObjectKey:
+def place(record: FleetRecord) -> ObjectKey:
     """Which object a record comes from: the API server has each only once."""
     match record:
         case TenantRecord(name=name):
@@ -71,9 +71,9 @@ def place(record: Record) -> ObjectKey:
 
 
 @given(st.lists(st.lists(st.tuples(st.booleans(), RECORDS), max_size=4), max_size=8))
-def test_changes_one_by_one_lead_to_the_same_as_all_at_once(rounds: list[list[tuple[bool, Record]]]) -> None:
+def test_changes_one_by_one_lead_to_the_same_as_all_at_once(rounds: list[list[tuple[bool, FleetRecord]]]) -> None:
     index, compiler, published = FleetIndex(), Compiler(), Snapshot()
-    known: dict[tuple[str, ObjectKey], Record] = {}
+    known: dict[tuple[str, ObjectKey], FleetRecord] = {}
     for changes in rounds:
         for there, record in changes:
             kind, key = type(record).__name__, place(record)
@@ -91,13 +91,13 @@ def test_changes_one_by_one_lead_to_the_same_as_all_at_once(rounds: list[list[tu
     assert published.version == compile_snapshot(fleet).version == compiler.snapshot().version
 
 
-def _feed(index: FleetIndex, *records: Record) -> list[str]:
+def _feed(index: FleetIndex, *records: FleetRecord) -> list[str]:
     for record in records:
         index.update(type(record).__name__, place(record), None, record)
     return index.refresh()
 
 
-FLEET: tuple[Record, ...] = (
+FLEET: tuple[FleetRecord, ...] = (
     TenantRecord("a", OLD, "shimmy-a", (ApiKey(name="one"),)),
     TenantRecord("b", OLD, "shimmy-b", (ApiKey(name="one"),)),
     TenantRecord("c", OLD, "shimmy-c"),

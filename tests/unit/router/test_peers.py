@@ -8,9 +8,10 @@ import pytest
 from aiohttp import web
 
 from devkit.waiting import until
-from shimmy_router.limiter import Limiter, Policy
+from shimmy_router.limiter import Limiter
 from shimmy_router.limits.ledger import Ask, Ledger, Limits
 from shimmy_router.limits.members import home
+from shimmy_router.limits.policy import Policy
 from shimmy_router.limits.tokens import TokenUse
 from shimmy_router.peers import NAME_HEADER, PATH, Peers, shared_secret
 from shimmy_router.processing import Admitted, Call
