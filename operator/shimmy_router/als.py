@@ -62,9 +62,8 @@ class Entry(NamedTuple):
 class AccessLogService:
     """Hands each entry to those that count it."""
 
-    def __init__(self, counters: Sequence[Callable[[Entry], None]], *, written: bool = False) -> None:
+    def __init__(self, counters: Sequence[Callable[[Entry], None]]) -> None:
         self._counters = counters
-        self._written = written
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server registers."""
@@ -81,8 +80,8 @@ class AccessLogService:
                 entry = entry_of(logged)
                 for count in self._counters:
                     count(entry)
-                if self._written:
-                    log.info("%s", json.dumps(entry._asdict(), separators=(",", ":")))
+                if log.isEnabledFor(logging.DEBUG):
+                    log.debug("%s", json.dumps(entry._asdict(), separators=(",", ":")))
         response: Message = als_pb2.StreamAccessLogsResponse()
         return response
 

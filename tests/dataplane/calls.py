@@ -14,7 +14,7 @@ from typing import Any, Final
 import grpc
 import httpx
 from google.protobuf.message import Message
-from tests.dataplane.plane import HOST, START
+from tests.dataplane.plane import HOST, START, key_of
 
 from devkit.ports import free
 from devkit.waiting import until
@@ -124,7 +124,8 @@ class Setup:
     url: str
 
     def client(self) -> httpx.Client:
-        return httpx.Client(base_url=self.url, timeout=30, trust_env=False)
+        headers = {"authorization": f"Bearer {key_of('t')}"}
+        return httpx.Client(base_url=self.url, headers=headers, timeout=30, trust_env=False)
 
 
 @contextmanager
@@ -132,7 +133,11 @@ def setup(folder: Path, routes: Sequence[dict[str, Any]], port: int) -> Iterator
     """An Envoy with these routes; "up" is the cluster of the port."""
     (listen,) = free(1)
     folder.mkdir(exist_ok=True)
-    settings = BootstrapSettings("test", folder / "agent.sock", folder / "admin.sock", HOST, listen)
+    leaving = folder / "leaving"
+    leaving.write_text("0")
+    settings = BootstrapSettings(
+        "test", folder / "agent.sock", folder / "admin.sock", HOST, listen, leaving_file=leaving
+    )
     config = bootstrap(settings)
     manager = config["static_resources"]["listeners"][0]["filter_chains"][0]["filters"][0]["typed_config"]
     del manager["scoped_routes"], manager["access_log"], config["dynamic_resources"]
