@@ -128,7 +128,7 @@ class Peers:
         self._sessions[name] += 1
         try:
             while (message := await socket.receive()).type is aiohttp.WSMsgType.TEXT:
-                if answer := self._take(name, message.data):
+                if answer := self.take(name, message.data):
                     await socket.send_str(answer)
         except ValueError:
             log.warning("router %s speaks another language; its connection is closed", name)
@@ -144,8 +144,12 @@ class Peers:
         if not self._sessions[name]:
             self._ledger.gone(name)
 
-    def _take(self, name: str, text: Any) -> str:
-        """Act on a message; the answer, or nothing."""
+    def take(self, name: str, text: Any) -> str:
+        """Act on what another router says; the answer, or nothing.
+
+        Raises:
+            ValueError: it is no such message.
+        """
         told = ToRouter.model_validate_json(text)
         for state in told.states:
             self._ledger.learn(state, name)

@@ -146,7 +146,7 @@ async def test_a_home_that_does_not_answer_is_done_without() -> None:
         asker = next(router for router in started if router.name != home("t", NAMES[:2]))
         asker.limit(per_minute=10)
         silent = next(router for router in started if router is not asker)
-        silent.peers._take = lambda *_: ""  # type: ignore[method-assign]
+        silent.peers.take = lambda *_: ""  # type: ignore[method-assign]
         assert len(await admitted(asker, 20)) == 5  # its half
 
 

@@ -1,0 +1,246 @@
+"""Everything that the agent reads from others, as it may come: nothing breaks it, and no secret gets into a log."""
+
+import json
+import logging
+from typing import Any
+
+import pytest
+from envoy.data.accesslog.v3 import accesslog_pb2
+from envoy.service.ext_proc.v3 import external_processor_pb2
+from google.protobuf.message import DecodeError
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from shimmy_api import errors, headers, names
+from shimmy_router.als import TAG_KEY_ID, Entry, entry_of
+from shimmy_router.assembly import compile_fleet
+from shimmy_router.limits.ledger import Ledger
+from shimmy_router.limits.tokens import TokenUse
+from shimmy_router.limits.wire import ToAsker, ToRouter
+from shimmy_router.metrics import Known, Metrics
+from shimmy_router.peers import Peers
+from shimmy_router.processing import Admitted, Call, Refused, admission, call_of, refusal, unchanged
+from shimmy_router.records import PARSERS, PEERS
+from shimmy_router.store import Store
+from shimmy_router.xds import filters
+from shimmy_router.xds.ext_proc import TENANT_METADATA
+
+SECRET = "sk-shimmy-secret00-0123456789abcdef0123456789abcdef"
+
+FUZZ = settings(derandomize=True)
+
+SCALARS = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.just(SECRET)
+JSON = st.recursive(
+    SCALARS, lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3), max_leaves=8
+)
+
+ENDPOINT = st.fixed_dictionaries(
+    {},
+    optional={
+        "addresses": st.lists(st.text(), max_size=3) | JSON,
+        "conditions": st.dictionaries(st.sampled_from(["ready", "serving", "terminating"]), st.booleans()) | JSON,
+        "targetRef": st.fixed_dictionaries({"kind": st.just("Pod"), "name": st.text()}) | JSON,
+        "zone": JSON,
+    },
+)
+SLICE = st.fixed_dictionaries(
+    {},
+    optional={
+        "addressType": st.sampled_from(["IPv4", "IPv6", "FQDN"]) | JSON,
+        "ports": st.lists(st.fixed_dictionaries({"name": st.sampled_from(["http", "metrics"]), "port": st.integers()}))
+        | JSON,
+        "endpoints": st.lists(ENDPOINT | JSON, max_size=3) | JSON,
+    },
+)
+SECRET_BODY = st.fixed_dictionaries(
+    {"type": st.sampled_from([names.SECRET_TYPE_KEYS, "Opaque"]) | JSON},
+    optional={
+        "data": st.dictionaries(st.sampled_from(["key.a", "engineToken", "jwks.a", "x"]), JSON, max_size=4) | JSON,
+        "stringData": st.dictionaries(st.sampled_from(["key.a", "engineToken", "jwks.a"]), JSON, max_size=3) | JSON,
+    },
+)
+BODIES = {"EndpointSlice": SLICE, PEERS: SLICE, "Secret": SECRET_BODY}
+LABELS = st.dictionaries(
+    st.sampled_from([names.LABEL_MODEL, names.LABEL_KEYS, "kubernetes.io/service-name"]),
+    st.sampled_from(["m", names.ROUTER_METRICS_SERVICE]) | JSON,
+)
+
+
+def manifests(kind: str) -> st.SearchStrategy[dict[str, Any]]:
+    """Objects whose identity is sound, as an API server guarantees it, and nothing else."""
+    body = BODIES.get(kind, st.fixed_dictionaries({}, optional={"spec": JSON, "status": JSON}))
+    metadata = st.fixed_dictionaries(
+        {"name": st.just("n"), "namespace": st.just("ns")},
+        optional={"labels": LABELS | JSON, "creationTimestamp": JSON},
+    )
+    return st.builds(lambda b, m: {**b, "metadata": m}, body, metadata)
+
+
+@pytest.mark.parametrize("kind", PARSERS)
+@settings(FUZZ, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(data=st.data())
+def test_no_object_breaks_the_store_or_gets_into_a_log(
+    kind: str, data: st.DataObject, caplog: pytest.LogCaptureFixture
+) -> None:
+    manifest = data.draw(manifests(kind))
+    store = Store(lambda: None)
+    caplog.clear()
+    with caplog.at_level(logging.DEBUG):
+        for other in PARSERS:
+            store.replace(other, [manifest] if other == kind else [])
+        store.put(kind, manifest)
+        compile_fleet(store.records())
+    assert "sk-shimmy" not in caplog.text
+
+
+HEADER_VALUES = st.text() | st.sampled_from(["", "0", "12", "-1", "1.5", "1e9", "٣", "9" * 400, "nan", "0.250"])
+
+
+@FUZZ
+@given(
+    st.dictionaries(
+        st.sampled_from([*headers.__dict__.values(), "x"]).filter(lambda n: isinstance(n, str)), HEADER_VALUES
+    ),
+    st.dictionaries(st.sampled_from(["tenant", "model", TAG_KEY_ID, "x"]), st.text()),
+    st.integers(0, 2**32 - 1),
+    st.booleans(),
+)
+def test_any_access_log_record_is_an_entry_that_can_be_counted(
+    said: dict[str, str], tags: dict[str, str], code: int, leaves: bool
+) -> None:
+    logged = accesslog_pb2.HTTPAccessLogEntry()
+    for name, value in said.items():
+        logged.response.response_headers[name] = value
+        logged.response.response_trailers[name] = value
+    for name, value in tags.items():
+        logged.common_properties.custom_tags[name] = value
+    logged.response.response_code.value = code
+    logged.common_properties.response_flags.downstream_connection_termination = leaves
+    entry = entry_of(logged)
+    Metrics().count(entry)
+    for number in (entry.prompt_tokens, entry.completion_tokens, entry.queue_seconds):
+        assert number is None or 0 <= number < 1e17
+
+
+@FUZZ
+@given(st.binary(max_size=200))
+def test_any_bytes_are_an_entry_or_no_message(data: bytes) -> None:
+    logged = accesslog_pb2.HTTPAccessLogEntry()
+    try:
+        logged.ParseFromString(data)
+    except DecodeError:
+        return
+    assert isinstance(entry_of(logged), Entry)
+
+
+@FUZZ
+@given(
+    st.lists(st.tuples(st.sampled_from([filters.ROUTE, headers.KEY_ID, "x-request-id", "x"]), st.binary(max_size=20))),
+    st.dictionaries(st.sampled_from([TENANT_METADATA, "x"]), st.text() | st.binary()),
+)
+def test_any_headers_of_a_request_are_a_call(given_headers: list[tuple[str, bytes]], metadata: dict[str, Any]) -> None:
+    message = external_processor_pb2.ProcessingRequest()
+    for name, value in given_headers:
+        message.request_headers.headers.headers.add(key=name, raw_value=value)
+    assert isinstance(call_of(message, metadata), Call)
+
+
+@FUZZ
+@given(st.binary(max_size=200))
+def test_any_bytes_are_a_call_or_no_message(data: bytes) -> None:
+    message = external_processor_pb2.ProcessingRequest()
+    try:
+        message.ParseFromString(data)
+    except DecodeError:
+        return
+    assert isinstance(call_of(message, {}), Call)
+    if kind := message.WhichOneof("request"):
+        assert unchanged(kind).WhichOneof("response") == kind
+
+
+def test_a_kind_of_message_that_is_not_known_is_an_error() -> None:
+    with pytest.raises(ValueError, match="unknown kind"):
+        unchanged(None)
+
+
+def test_what_is_decided_is_what_envoy_is_told() -> None:
+    told: Any = admission(Admitted({"a": "b"}))
+    assert told.dynamic_metadata["shimmy.limits"]["a"] == "b"
+    told = refusal(Refused(errors.TOO_MANY_REQUESTS, {"retry-after": "1"}))
+    assert told.immediate_response.status.code == 429
+    assert told.immediate_response.body == errors.TOO_MANY_REQUESTS.body()
+
+
+@FUZZ
+@given(st.text() | JSON.map(str) | st.binary())
+def test_any_text_of_another_router_is_taken_or_refused_with_value_error(text: str | bytes) -> None:
+    for kind in (ToRouter, ToAsker):
+        try:
+            kind.model_validate_json(text)
+        except ValueError:
+            continue
+
+
+COUNTS = st.integers(-(2**70), 2**70)
+
+
+BUCKETS = st.lists(st.tuples(COUNTS, COUNTS))
+LIMITS = st.lists(COUNTS | st.none())
+
+
+@FUZZ
+@given(
+    st.fixed_dictionaries(
+        {},
+        optional={
+            "states": st.lists(st.tuples(st.text(), st.text(), BUCKETS, COUNTS), max_size=3),
+            "asks": st.lists(st.tuples(COUNTS, st.tuples(st.text(), st.text(), LIMITS, LIMITS)), max_size=3),
+            "tokens": st.lists(st.tuples(st.text(), BUCKETS), max_size=3),
+        },
+    )
+)
+def test_what_another_router_tells_cannot_break_the_counting(told: dict[str, Any]) -> None:
+    ledger, use = Ledger("own"), TokenUse()
+    peers = Peers("own", ledger, use)
+    try:
+        peers.take("other", json.dumps(told))
+    except ValueError:
+        return
+    now = 1.8e9
+    for tenant in list(use.tenants()):
+        assert sum(window.total(now) for window in use.windows(tenant)) >= 0
+    ledger.prune(now)
+    use.prune(now)
+
+
+def test_labels_of_strangers_and_of_what_is_gone_are_no_series() -> None:
+    metrics = Metrics()
+    metrics.know({"t": Known(frozenset({"m", "n"}), frozenset({"k"}))})
+    entry = Entry("id", "t", "k", "m", "n", "no_pod", 200, "completed", 1.0, 0.5, 0.1, 3, 4)
+    metrics.count(entry)
+    metrics.count(entry._replace(served="made-up", key_id="made-up"))
+    metrics.count(Entry("id", "", "", "", "", "", 401, "refused", None, None, None, None, None))
+    series = _series(metrics)
+    assert ("shimmy_router_requests_total", ("t", "n", "m", "200", "completed"), 1.0) in series
+    assert ("shimmy_router_requests_total", ("t", "m", "m", "200", "completed"), 1.0) in series
+    assert ("shimmy_router_key_tokens_total", ("t", "k", "completion"), 4.0) in series
+    assert ("shimmy_router_queue_seconds_count", ("t", "n"), 1.0) in series
+    assert "made-up" not in str(series)
+    metrics.know({"t": Known(frozenset({"m"}), frozenset())})
+    left = str(_series(metrics))
+    assert "'n'" not in left
+    assert "'k'" not in left
+    assert "('t', 'm', 'm', '200', 'completed')" in left
+    metrics.know({})
+    assert {labels for name, labels, _ in _series(metrics) if name == "shimmy_router_requests_total"} == {
+        ("", "", "", "401", "refused")
+    }
+    metrics.count(entry)  # of an answer that began before
+
+
+def _series(metrics: Metrics) -> list[tuple[str, tuple[str, ...], float]]:
+    return [
+        (sample.name, tuple(sample.labels.values()), sample.value)
+        for family in metrics.registry.collect()
+        for sample in family.samples
+    ]
