@@ -69,6 +69,14 @@ MODEL_NOT_LOADED: Final = ApiError(
     param="model",
     retry_after=1,
 )
+MOVED: Final = ApiError(
+    503,
+    "moved",
+    "The request waited here, and another pod is idle now. Try again.",
+    type="server_error",
+    retry_after=1,
+)
+"""From a runner to the router, which sends the request to that pod; no client sees it."""
 NOT_FOUND: Final = ApiError(404, "not_found", "There is nothing at this path.")
 QUEUE_FULL: Final = ApiError(
     429,

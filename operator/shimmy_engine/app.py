@@ -2,6 +2,7 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
+from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -136,6 +137,11 @@ class Runner:
 
     async def _load(self, call: Call) -> Response:
         return self.loads.answer(call.request)
+
+    async def _release(self, call: Call) -> Response:
+        query = call.request.query_params
+        released = self.loads.release(query.get("model", ""), query.get("to", ""))
+        return Response(status_code=HTTPStatus.OK if released else HTTPStatus.NO_CONTENT)
 
     async def _healthz(self, _request: Request) -> Response:
         supervisor = self.service.parts.slot.served.supervisor

@@ -37,6 +37,8 @@ class Ticket:
     """What it is for."""
     since: float
     """When it came, in seconds of any clock."""
+    movable: bool = False
+    """Whether the router takes it back and sends it to another pod."""
 
 
 @dataclass(slots=True)
@@ -118,6 +120,15 @@ class FairQueue:
         self._class(ticket).tenant(ticket.share.tenant).waiting.remove(ticket)
         self._begin(ticket)
         return ticket
+
+    def movable(self, tag: str) -> Ticket | None:
+        """Of those that wait for `tag` and can go to another pod, the one whose turn comes first."""
+        for _, group in sorted(self._classes.items(), reverse=True):
+            for tenant in group.in_order():
+                for ticket in tenant.waiting:
+                    if ticket.movable and ticket.tag == tag:
+                        return ticket
+        return None
 
     def end(self, seconds: float) -> None:
         """What was served has had the engine for so long."""

@@ -30,6 +30,10 @@ class EvictedError(Exception):
     """What the request waits for does not come any more."""
 
 
+class MovedError(Exception):
+    """The request goes to another pod, which is idle."""
+
+
 class Gate:
     """Lets one request pass at a time and keeps a bounded number waiting; FairQueue says which one is next.
 
@@ -78,14 +82,17 @@ class Gate:
         finally:
             self._watchers.discard(changed)
 
-    async def enter(self, tag: str = "", share: Share = _ANYONE) -> None:
+    async def enter(self, tag: str = "", share: Share = _ANYONE, *, movable: bool = False) -> None:
         """Wait for the turn. `tag` says what the request is for, `share` on whose account it runs.
+
+        One that is `movable` may be sent away for another pod.
 
         Raises:
             QueueFullError: the queue is full; or it has become so, and the place is due to another tenant.
             EvictedError: `evict` was called meanwhile.
+            MovedError: `release` was called meanwhile.
         """
-        ticket = Ticket(share, tag, time.monotonic())
+        ticket = Ticket(share, tag, time.monotonic(), movable)
         if not self._busy:
             self._queue.serve(ticket)
             self._begin()
@@ -134,6 +141,16 @@ class Gate:
                 self._queue.remove(ticket)
                 self._send_away(ticket, EvictedError())
         self._changed()
+
+    def release(self, tag: str) -> bool:
+        """Send the next one for `tag` to another pod; whether there was any that may go."""
+        ticket = self._queue.movable(tag)
+        if ticket is None:
+            return False
+        self._queue.remove(ticket)
+        self._send_away(ticket, MovedError())
+        self._changed()
+        return True
 
     def leave(self) -> None:
         """Give the turn to the next in the queue."""

@@ -1,6 +1,10 @@
 """GET /internal/load: the queue's length as it changes, so that routers choose the pod with the least to do.
 
 One JSON object per line, `{"inFlight":1,"queued":3}`: at once, at every change, and at least every ten seconds.
+
+POST /internal/release?model=NAME&to=POD: one of the requests that wait for this model is refused with 503 `moved`, so
+that the router sends it to the pod that has become idle. All routers see that pod, and each may say so: within a
+moment a pod is named once.
 """
 
 import asyncio
@@ -17,6 +21,9 @@ from shimmy_engine.responses import ClientWatch, StreamedAnswer
 MEDIA_TYPE: Final = "application/x-ndjson"
 _COALESCE: Final = 0.005
 """Seconds in which changes go together: one request makes up to three."""
+_MOMENT: Final = 0.25
+"""Seconds for which a pod that was named counts as taken."""
+_MOST_NAMED: Final = 1000
 _SILENCE: Final = 10.0
 """Longest time in seconds without a line, so that a reader can tell an idle pod from one that is gone."""
 
@@ -28,6 +35,8 @@ class LoadStreams:
         self._gate = gate
         self._ended = False
         self._open: set[asyncio.Event] = set()
+        self._named: dict[str, float] = {}
+        """Pods that requests were sent to, and until when they count as taken."""
 
     def end(self) -> None:
         """End all streams, and every later one after its first line: nothing shall be sent here any more."""
@@ -53,13 +62,22 @@ class LoadStreams:
                     with suppress(TimeoutError):
                         async with asyncio.timeout_at(at + _SILENCE):
                             await changed.wait()
-                            await asyncio.sleep(_COALESCE)
                     changed.clear()
                     if (line := self._line()) != told or clock() >= at + _SILENCE:
                         told, at = line, clock()
                         yield line
+                        await asyncio.sleep(_COALESCE)
             finally:
                 self._open.discard(changed)
+
+    def release(self, model: str, to: str) -> bool:
+        """Send a request that waits for the model to another pod; whether one goes."""
+        now = asyncio.get_running_loop().time()
+        self._named = {pod: until for pod, until in self._named.items() if until > now}
+        if to in self._named or len(self._named) >= _MOST_NAMED or not self._gate.release(model):
+            return False
+        self._named[to] = now + _MOMENT
+        return True
 
     def _line(self) -> bytes:
         load = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}

@@ -13,6 +13,7 @@ from shimmy_api.errors import (
     MODEL_NOT_FOUND,
     MODEL_NOT_LOADED,
     MODEL_UNAVAILABLE,
+    MOVED,
     QUEUE_FULL,
     ApiError,
 )
@@ -20,7 +21,7 @@ from shimmy_engine.abandonment import end_early
 from shimmy_engine.answer import Answer
 from shimmy_engine.failures import EngineFailedError, EngineRefusedError
 from shimmy_engine.fair_queue import Share
-from shimmy_engine.gate import EvictedError, Gate, QueueFullError
+from shimmy_engine.gate import EvictedError, Gate, MovedError, QueueFullError
 from shimmy_engine.gguf_header import GgufError
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
@@ -52,6 +53,8 @@ class Caller:
     """Time in which the answer must be complete, where the router names one."""
     priority: int = 0
     weight: int = 1
+    movable: bool = False
+    """Whether the router takes the request back while it waits, and sends it to another pod."""
 
     @property
     def share(self) -> Share:
@@ -225,11 +228,13 @@ class Service:
         """Wait for the turn, and have the model loaded by then; whoever has got it has to leave the gate."""
         try:
             async with asyncio.timeout(deadline - time.monotonic()):
-                await self.parts.gate.enter(caller.model, caller.share)
+                await self.parts.gate.enter(caller.model, caller.share, movable=caller.movable)
         except QueueFullError as error:
             raise RefusedError(replace(QUEUE_FULL, retry_after=error.retry_after)) from error
         except EvictedError as error:
             raise RefusedError(self._not_loaded()) from error
+        except MovedError as error:
+            raise RefusedError(MOVED) from error
         except TimeoutError as error:
             raise RefusedError(ENGINE_TIMEOUT) from error
         try:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Final
 
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -46,7 +47,7 @@ async def _serve(websocket: WebSocket, service: Service, request_id: str, refusi
     generation = await _request(websocket)
     if refusing():
         raise RefusedError(DRAINING)
-    caller = caller_of(websocket.headers, request_id, generation.model)
+    caller = replace(caller_of(websocket.headers, request_id, generation.model), movable=False)
     exchange = Exchange(service, generation, caller, ClientWatch(websocket.receive))
     answer = await exchange.open()
     try:

@@ -42,7 +42,7 @@ class DiscoveryService:
         return grpc.method_handlers_generic_handler(_SERVICE, {"DeltaAggregatedResources": delta})
 
     async def _delta(self, requests: AsyncIterator[Message], _: grpc.aio.ServicerContext) -> AsyncIterator[Message]:
-        with self._publisher.changes() as changes:
+        with self._publisher.changes(passing=True) as changes:
             snapshot = self._publisher.snapshot
             stream = DeltaStream(snapshot)
             reader = asyncio.create_task(self._read(requests, stream, changes.event))

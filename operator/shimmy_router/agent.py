@@ -16,6 +16,7 @@ from shimmy_router.als import AccessLogService
 from shimmy_router.assembler import Assembler, expire
 from shimmy_router.debug import serve_debug
 from shimmy_router.metrics import Metrics
+from shimmy_router.occupancy_updates import OccupancyUpdates
 from shimmy_router.processing import ProcessingService
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
@@ -56,15 +57,17 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     if saved := persist.load(settings.snapshot):
         log.info("serving the saved snapshot %s until all objects are listed", saved.version)
         publisher.publish(publisher.snapshot.towards(saved), time.time())
-    quotas = Quotas(settings.name)
+    quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher)
     metrics.registry.register(quotas)
-    discovery, assembler = DiscoveryService(publisher, metrics), Assembler(publisher, metrics, quotas)
+    assembler = Assembler(publisher, metrics, quotas, (quotas.learn, metrics.know, occupancy.follow))
+    discovery = DiscoveryService(publisher, metrics)
     services = (discovery, AccessLogService((metrics.count, quotas.count)), ProcessingService(quotas.limiter.decide))
     store = assembler.store
     tasks = [
         asyncio.ensure_future(source(store)),
         asyncio.create_task(assembler.run()),
         asyncio.create_task(quotas.run(assembler.judged)),
+        asyncio.create_task(occupancy.run()),
         asyncio.create_task(expire(publisher)),
         asyncio.create_task(persist.Keeper(publisher, settings.snapshot, assembler.unjudged).run()),
         asyncio.create_task(_serve_envoy(services, publisher, settings.socket)),

@@ -2,11 +2,12 @@
 
 import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
+from shimmy_router.fleet import Tenant
 from shimmy_router.index import FleetIndex
-from shimmy_router.metrics import Metrics, known_of
+from shimmy_router.metrics import Metrics
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
 from shimmy_router.records import ObjectKey, PeersRecord, Record
@@ -14,6 +15,8 @@ from shimmy_router.store import Store
 from shimmy_router.xds.compiler import Compiler
 from shimmy_router.xds.resources import Place, Resource, Update
 from shimmy_router.xds.routes import routes
+
+Follower = Callable[[str, Tenant | None], None]
 
 _SLICE_SECONDS: Final = 0.005
 """So long tenants are compiled in one go. Then what they give is published, and newer changes come first."""
@@ -23,7 +26,11 @@ _IDLE_SECONDS: Final = 3600.0
 class Assembler:
     """Takes the objects of its store; publishes what differs, once all objects are known."""
 
-    def __init__(self, publisher: Publisher, metrics: Metrics, quotas: Quotas) -> None:
+    def __init__(
+        self, publisher: Publisher, metrics: Metrics, quotas: Quotas, followers: Sequence[Follower] = ()
+    ) -> None:
+        """`followers` hear of each tenant, by name, that is so from now on, or is gone."""
+        self._followers = followers
         self._publisher = publisher
         self._metrics = metrics
         self._quotas = quotas
@@ -81,8 +88,8 @@ class Assembler:
             name = next(iter(self._queue))
             del self._queue[name]
             tenant = self._index.tenant(name)
-            self._quotas.learn(name, tenant)
-            self._metrics.know(name, known_of(tenant) if tenant else None)
+            for follow in self._followers:
+                follow(name, tenant)
             update = self._compiler.update(name, tenant, self._quotas.verdicts.get(name))
             put.update({(resource.type_url, resource.name): resource for resource in update.put})
             drop.extend(update.drop)

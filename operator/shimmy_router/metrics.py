@@ -28,7 +28,7 @@ class Known:
     keys: frozenset[str]
 
 
-def known_of(tenant: Tenant) -> Known:
+def _known(tenant: Tenant) -> Known:
     """What a tenant's objects know."""
     keys = (*(key.id for key in tenant.keys), *(token.name for token in tenant.tokens))
     return Known(frozenset(model.name for model in tenant.models), frozenset(keys))
@@ -92,21 +92,22 @@ class Metrics:
         """By tenant: by the model that served and the one that was asked for."""
         self._of_keys: defaultdict[str, dict[str, _KeySeries]] = defaultdict(dict)
 
-    def know(self, tenant: str, known: Known | None) -> None:
+    def know(self, name: str, tenant: Tenant | None) -> None:
         """Take what the fleet knows of a tenant, None for one that is gone; forget the series of what it does not."""
-        if known == self._known.get(tenant):
+        known = _known(tenant) if tenant else None
+        if known == self._known.get(name):
             return
         models, keys = (known.models, known.keys) if known else (frozenset[str](), frozenset[str]())
-        for model, asked in list(self._of_models[tenant]):
+        for model, asked in list(self._of_models[name]):
             if not (known and {model, asked} <= models | {""}):
-                self._of_models[tenant].pop((model, asked)).remove()
-        for key in self._of_keys[tenant].keys() - keys:
-            self._of_keys[tenant].pop(key).remove()
+                self._of_models[name].pop((model, asked)).remove()
+        for key in self._of_keys[name].keys() - keys:
+            self._of_keys[name].pop(key).remove()
         if known:
-            self._known[tenant] = known
+            self._known[name] = known
         else:
             for series in (self._known, self._of_models, self._of_keys):
-                series.pop(tenant, None)
+                series.pop(name, None)
 
     def count(self, entry: Entry) -> None:
         """Count one request."""

@@ -1,18 +1,20 @@
 """The snapshot that every Envoy of this agent shall have, and who is told of its changes."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
-from shimmy_router.xds.resources import Snapshot, Update
+from shimmy_router.xds.resources import Resource, Snapshot, Update
 
 
 class Changes:
     """What one stream has not looked at yet."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, passing: bool) -> None:
+        """`passing` ones are wanted too: they are forgotten when the agent ends."""
         self.event = asyncio.Event()
         """Set when there may be something to do."""
+        self.passing = passing
         self._names: dict[str, set[str]] = {}
 
     def add(self, names: dict[str, set[str]]) -> None:
@@ -46,6 +48,15 @@ class Publisher:
         """Drop what has ended by now."""
         self._apply(Update(), now)
 
+    def amend(self, resources: Iterable[Resource]) -> None:
+        """Give resources of the snapshot another content for the time being; what it does not have stays out."""
+        known = self.snapshot.resources
+        names = self.snapshot.apply(Update(tuple(r for r in resources if r.name in known[r.type_url])))
+        if names:
+            for stream in self._streams:
+                if stream.passing:
+                    stream.add(names)
+
     def _apply(self, update: Update, now: float) -> bool:
         names = self.snapshot.apply(update)
         for type_url, found in self.snapshot.apply(self.snapshot.expired(now)).items():
@@ -56,9 +67,9 @@ class Publisher:
         return bool(names)
 
     @contextmanager
-    def changes(self) -> Iterator[Changes]:
-        """What changes while the context lasts."""
-        stream = Changes()
+    def changes(self, *, passing: bool = False) -> Iterator[Changes]:
+        """What changes while the context lasts; what changes for the time being only if `passing`."""
+        stream = Changes(passing=passing)
         self._streams.add(stream)
         try:
             yield stream

@@ -1,13 +1,10 @@
-"""One EDS cluster per tenant and model, with the ready pods of all instances that serve it."""
+"""One EDS cluster per tenant and model, with the pods of all instances that serve it."""
 
 from typing import Any, Final
 
 from envoy.config.cluster.v3 import cluster_pb2
-from envoy.config.endpoint.v3 import endpoint_pb2
 
 from shimmy_router.fleet import Model
-from shimmy_router.records import Endpoint
-from shimmy_router.xds import filters
 from shimmy_router.xds.filters import typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
@@ -15,6 +12,38 @@ from shimmy_router.xds.resources import Resource
 HTTP_OPTIONS: Final = "envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _UNBOUNDED: Final = 1_000_000
 """The runners bound their queues themselves, and say so to the client; Envoy's breakers would only say 503."""
+
+
+_LEAST_REQUEST: Final = {
+    "name": "envoy.load_balancing_policies.least_request",
+    # Among all pods: of two at random, the lesser is often not the least.
+    "typed_config": typed(
+        "extensions.load_balancing_policies.least_request.v3.LeastRequest", selection_method="FULL_SCAN"
+    ),
+}
+_OUTLIER_DETECTION: Final = {
+    "split_external_local_origin_errors": True,
+    # A pod that cannot be reached, or drops connections, is left at once, and tried again a moment later.
+    "consecutive_local_origin_failure": 1,
+    "enforcing_consecutive_local_origin_failure": 100,
+    "enforcing_local_origin_success_rate": 0,
+    # One whose engine fails again and again. A single request may well bring an engine down wherever it goes.
+    "consecutive_5xx": 3,
+    "enforcing_consecutive_5xx": 100,
+    "enforcing_consecutive_gateway_failure": 0,
+    "enforcing_success_rate": 0,
+    "interval": "1s",
+    "base_ejection_time": "1s",
+    "max_ejection_time": "30s",
+    # A pod that is the only one stays.
+    "max_ejection_percent": 50,
+}
+_ENGINE_FAILED: Final = {
+    "http_response_headers_match": {
+        "headers": [{"name": ":status", "string_match": {"safe_regex": {"regex": "500|502"}}}]
+    }
+}
+"""What counts against a pod. Not 503: busy, draining, or another model loaded. Not 504: the request's own deadline."""
 
 
 def cluster(model: Model) -> Resource:
@@ -25,11 +54,18 @@ def cluster(model: Model) -> Resource:
         "type": "EDS",
         "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
         "connect_timeout": "2s",
-        "lb_policy": "LEAST_REQUEST",
-        # With no pod ready there is no point in trying those that are not.
-        "common_lb_config": {"healthy_panic_threshold": {"value": 0}},
+        "load_balancing_policy": {"policies": [{"typed_extension_config": _LEAST_REQUEST}]},
+        "common_lb_config": {
+            # With no pod ready there is no point in trying those that are not.
+            "healthy_panic_threshold": {"value": 0},
+            # By default Envoy takes changes of health and weight together for a second.
+            "update_merge_window": "0s",
+        },
+        "outlier_detection": _OUTLIER_DETECTION,
         "circuit_breakers": {"thresholds": [limits]},
-        "typed_extension_protocol_options": {HTTP_OPTIONS: http2()},
+        "typed_extension_protocol_options": {
+            HTTP_OPTIONS: {**http2(), "outlier_detection": {"error_matcher": _ENGINE_FAILED}}
+        },
     }
     return Resource.of(model.cluster, parse(config, cluster_pb2.Cluster))
 
@@ -42,24 +78,3 @@ def http2() -> dict[str, Any]:
         common_http_protocol_options={"idle_timeout": "60s"},  # before the runner closes: after 75 s
         explicit_http_config={"http2_protocol_options": {"connection_keepalive": keepalive}},
     )
-
-
-def endpoints(model: Model) -> Resource:
-    """The pods of the cluster."""
-    assignment = {
-        "cluster_name": model.cluster,
-        "endpoints": [{"lb_endpoints": [_endpoint(model, e) for e in model.endpoints]}] if model.endpoints else [],
-    }
-    return Resource.of(model.cluster, parse(assignment, endpoint_pb2.ClusterLoadAssignment))
-
-
-def _endpoint(model: Model, endpoint: Endpoint) -> dict[str, Any]:
-    address = {"socket_address": {"address": endpoint.address, "port_value": endpoint.port}}
-    metadata = {filters.META_MODEL: model.name, filters.META_TOKEN: model.engine_token}
-    return {
-        "endpoint": {"address": address},
-        "health_status": "DRAINING" if endpoint.draining else "HEALTHY",
-        "load_balancing_weight": endpoint.weight,
-        # For requests that may go to one of several models: xds/fallback.py.
-        "metadata": {"filter_metadata": {filters.NAMESPACE: metadata}},
-    }

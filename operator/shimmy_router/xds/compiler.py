@@ -6,7 +6,8 @@ from typing import Final
 
 from shimmy_router.fleet import Fleet, Tenant
 from shimmy_router.limits.tokens import Verdict
-from shimmy_router.xds.clusters import cluster, endpoints
+from shimmy_router.xds.clusters import cluster
+from shimmy_router.xds.endpoints import endpoints
 from shimmy_router.xds.fallback import aggregate, chain_of
 from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, Place, Resource, Snapshot, Update
 from shimmy_router.xds.routes import routes

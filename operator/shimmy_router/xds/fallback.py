@@ -17,7 +17,7 @@ from shimmy_router.xds.filters import overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
 
-_BACK_OFF: Final = {"base_interval": "0.005s", "max_interval": "0.05s"}
+BACK_OFF: Final = {"base_interval": "0.005s", "max_interval": "0.05s"}
 
 
 def chain_of(model: Model) -> Fallback | None:
@@ -88,7 +88,7 @@ def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
                 update_frequency=model.retries + 1,
             ),
         },
-        "retry_back_off": _BACK_OFF,
+        "retry_back_off": BACK_OFF,
     }
     if model.first_byte_seconds and Trigger.TIMEOUT in fallback.when:
         policy["per_try_timeout"] = f"{model.first_byte_seconds}s"

@@ -14,7 +14,7 @@ from shimmy_router.limits.answers import token_headers
 from shimmy_router.limits.tokens import Verdict
 from shimmy_router.policies import need_of
 from shimmy_router.xds import ext_proc, filters
-from shimmy_router.xds.fallback import aggregate_name, chain_of
+from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import overwrite, typed
 from shimmy_router.xds.messages import parse
@@ -44,7 +44,7 @@ def routes(tenant: Tenant, verdict: Verdict | None = None) -> Resource:
         "request_headers_to_add": _tenant_headers(tenant),
         **_limits(tenant),
         "retry_policy": _retry_policy(),
-        "include_request_attempt_count": any(model.fallback for model in tenant.models),
+        "include_request_attempt_count": True,
         "matcher": {
             "matcher_tree": {
                 "input": {"name": "model", "typed_config": header},
@@ -167,11 +167,14 @@ def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
 
 
 def _retry_policy() -> dict[str, Any]:
-    """Once more, on another pod where there is one, if nothing has been done yet: busy (429) or draining (503)."""
+    """Again, on another pod where there is one, if nothing has been done yet: busy (429) or draining (503).
+
+    Twice, as a pod may send a request that waits there to another one, which counts as one.
+    """
     return {
         "retry_on": "retriable-status-codes,connect-failure,refused-stream",
         "retriable_status_codes": [429, 503],
-        "num_retries": 1,
+        "num_retries": 2,
         "retry_host_predicate": [
             {
                 "name": "previous_hosts",
@@ -179,6 +182,7 @@ def _retry_policy() -> dict[str, Any]:
             }
         ],
         "host_selection_retry_max_attempts": 3,
+        "retry_back_off": BACK_OFF,
     }
 
 

@@ -22,3 +22,8 @@ def test_the_share_is_the_tenants_with_its_priority_and_weight() -> None:
 def test_what_is_out_of_bounds_is_bounded_and_nonsense_is_the_default(priority: str, weight: str, share: Share) -> None:
     given = {"x-shimmy-tenant": "a", "x-shimmy-priority": priority, "x-shimmy-weight": weight}
     assert caller_of(given, "id", "m").share == share
+
+
+@pytest.mark.parametrize(("attempt", "movable"), [("1", True), ("2", False), ("", False)])
+def test_a_request_is_moved_once_and_only_by_a_router_that_tries_again(attempt: str, movable: bool) -> None:
+    assert caller_of({"x-envoy-attempt-count": attempt}, "id", "m").movable is movable

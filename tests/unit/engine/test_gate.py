@@ -5,7 +5,7 @@ from contextlib import suppress
 import pytest
 
 from shimmy_engine.fair_queue import Share
-from shimmy_engine.gate import EvictedError, Gate, Occupancy, QueueFullError
+from shimmy_engine.gate import EvictedError, Gate, MovedError, Occupancy, QueueFullError
 
 
 async def turn() -> None:
@@ -228,3 +228,21 @@ async def test_a_watcher_hears_of_each_coming_and_going() -> None:
         assert heard()
         gate.leave()
         assert heard()
+
+
+async def test_only_what_waits_for_that_and_may_go_is_sent_to_another_pod() -> None:
+    gate = Gate(queue=9)
+    await gate.enter()
+    fixed, other = asyncio.create_task(gate.enter("m")), asyncio.create_task(gate.enter("other", movable=True))
+    low = asyncio.create_task(gate.enter("m", Share("a", -1), movable=True))
+    high = asyncio.create_task(gate.enter("m", Share("b"), movable=True))
+    await turn()
+    assert [gate.release("m") for _ in range(3)] == [True, True, False]
+    assert not gate.release("unknown")
+    for moved in (high, low):
+        with pytest.raises(MovedError):
+            await moved
+    assert gate.queued == 2
+    for waiting in (fixed, other):
+        gate.leave()
+        await waiting

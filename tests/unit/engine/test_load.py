@@ -7,7 +7,7 @@ import pytest
 from starlette.requests import Request
 from starlette.types import Message
 
-from shimmy_engine.gate import Gate
+from shimmy_engine.gate import Gate, MovedError
 from shimmy_engine.load import LoadStreams
 
 
@@ -62,6 +62,7 @@ async def test_changes_that_come_together_are_one_line() -> None:
     async with reader(LoadStreams(gate)) as stream:
         await stream.line()
         await gate.enter()
+        assert await stream.line() == {"inFlight": 1, "queued": 0}
         tasks = [asyncio.create_task(gate.enter()) for _ in range(4)]
         assert await stream.line() == {"inFlight": 1, "queued": 4}
         assert not stream.told
@@ -85,3 +86,34 @@ async def test_all_streams_end_when_the_runner_drains() -> None:
     async with asyncio.timeout(5):
         await asyncio.gather(*(stream.task for stream in streams))
         await Reader(loads).task  # one that comes later is told once
+
+
+async def waiting(gate: Gate, count: int) -> list[asyncio.Task[None]]:
+    await gate.enter("m")
+    tasks = [asyncio.create_task(gate.enter("m", movable=True)) for _ in range(count)]
+    await asyncio.sleep(0)
+    assert gate.queued == count
+    return tasks
+
+
+async def test_an_idle_pod_gets_one_request_however_many_routers_name_it() -> None:
+    gate = Gate(queue=4)
+    loads = LoadStreams(gate)
+    first, second, third = await waiting(gate, 3)
+    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [True, False, False]
+    with pytest.raises(MovedError):
+        await first
+    assert loads.release("m", "192.0.2.2:8080")
+    with pytest.raises(MovedError):
+        await second
+    third.cancel()
+
+
+async def test_a_pod_that_was_named_may_be_named_again_later(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shimmy_engine.load._MOMENT", 0.0)
+    gate = Gate(queue=4)
+    loads = LoadStreams(gate)
+    tasks = await waiting(gate, 2)
+    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [True, True, False]
+    ends = await asyncio.gather(*tasks, return_exceptions=True)
+    assert [type(end) for end in ends] == [MovedError] * 2

@@ -2,6 +2,7 @@
 
 import json
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -13,11 +14,12 @@ from hypothesis import strategies as st
 
 from shimmy_api import errors, headers, names
 from shimmy_router.als import TAG_KEY_ID, Entry, entry_of
-from shimmy_router.assembly import compile_fleet
+from shimmy_router.fleet import Key, Model, Tenant
+from shimmy_router.index import compile_fleet
 from shimmy_router.limits.ledger import Ledger
 from shimmy_router.limits.tokens import TokenUse
 from shimmy_router.limits.wire import ToAsker, ToRouter
-from shimmy_router.metrics import Known, Metrics
+from shimmy_router.metrics import Metrics
 from shimmy_router.peers import Peers
 from shimmy_router.processing import Admitted, Call, Refused, admission, call_of, refusal, unchanged
 from shimmy_router.records import PARSERS, PEERS
@@ -83,7 +85,7 @@ def test_no_object_breaks_the_store_or_gets_into_a_log(
     kind: str, data: st.DataObject, caplog: pytest.LogCaptureFixture
 ) -> None:
     manifest = data.draw(manifests(kind))
-    store = Store(lambda: None)
+    store = Store(lambda *_: None)
     caplog.clear()
     with caplog.at_level(logging.DEBUG):
         for other in PARSERS:
@@ -215,7 +217,9 @@ def test_what_another_router_tells_cannot_break_the_counting(told: dict[str, Any
 
 def test_labels_of_strangers_and_of_what_is_gone_are_no_series() -> None:
     metrics = Metrics()
-    metrics.know({"t": Known(frozenset({"m", "n"}), frozenset({"k"}))})
+    models = (Model("m", "t"), Model("n", "t"))
+    tenant = Tenant("t", "shimmy-t", keys=(Key("sk-shimmy-k", "k", "default"),), models=models)
+    metrics.know("t", tenant)
     entry = Entry("id", "t", "k", "m", "n", "no_pod", 200, "completed", 1.0, 0.5, 0.1, 3, 4)
     metrics.count(entry)
     metrics.count(entry._replace(served="made-up", key_id="made-up"))
@@ -226,12 +230,12 @@ def test_labels_of_strangers_and_of_what_is_gone_are_no_series() -> None:
     assert ("shimmy_router_key_tokens_total", ("t", "k", "completion"), 4.0) in series
     assert ("shimmy_router_queue_seconds_count", ("t", "n"), 1.0) in series
     assert "made-up" not in str(series)
-    metrics.know({"t": Known(frozenset({"m"}), frozenset())})
+    metrics.know("t", replace(tenant, keys=(), models=models[:1]))
     left = str(_series(metrics))
     assert "'n'" not in left
     assert "'k'" not in left
     assert "('t', 'm', 'm', '200', 'completed')" in left
-    metrics.know({})
+    metrics.know("t", None)
     assert {labels for name, labels, _ in _series(metrics) if name == "shimmy_router_requests_total"} == {
         ("", "", "", "401", "refused")
     }

@@ -1,0 +1,126 @@
+"""How occupied the pods are that share a model, as their runners tell it, and who has to hear of a change. Pure."""
+
+import json
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Final
+
+from shimmy_router.fleet import Model
+from shimmy_router.records import Endpoint
+from shimmy_router.xds.endpoints import UNREACHABLE, Address
+
+_MOST: Final = 1_000_000
+"""Requests that a pod can have at most, for a runner that tells nonsense."""
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Watched:
+    """A pod whose load is wanted."""
+
+    address: Address
+    engine_token: str = field(repr=False)
+
+
+class Occupancy:
+    """The load of each pod that is watched."""
+
+    def __init__(self, changed: Callable[[str], None], *, limit: int) -> None:
+        """At most `limit` pods are watched. `changed` hears the name of each cluster whose load is to be looked at."""
+        self.models: dict[str, Model] = {}
+        """By cluster, those whose pods are watched."""
+        self._changed = changed
+        self._limit = limit
+        self._owned: dict[str, dict[str, Model]] = {}
+        self._clusters: dict[Watched, set[str]] = {}
+        self._loads: dict[Watched, float] = {}
+
+    def follow(self, owner: str, models: Iterable[Model]) -> tuple[set[Watched], set[Watched]]:
+        """These are all models of the owner from now on. Returns the pods to watch now, and those to watch no more."""
+        before, after = self._owned.pop(owner, {}), {model.cluster: model for model in models if len(_open(model)) > 1}
+        if after:
+            self._owned[owner] = after
+        differ = [cluster for cluster in before.keys() | after.keys() if before.get(cluster) != after.get(cluster)]
+        begun, ended = set[Watched](), set[Watched]()
+        for cluster in sorted(differ):
+            old, new = _pods(before.get(cluster)), _pods(after.get(cluster))
+            begun.update(pod for pod in sorted(new - old) if self._join(pod, cluster))
+            ended.update(pod for pod in old - new if self._leave(pod, cluster))
+            self.models.pop(cluster, None)
+            if cluster in after:
+                self.models[cluster] = after[cluster]
+                self._changed(cluster)  # what was compiled says nothing of loads
+        return begun - ended, ended - begun
+
+    def set(self, pod: Watched, load: float | None) -> None:
+        """The pod's load is known now, or no more."""
+        if pod not in self._clusters or self._loads.get(pod) == load:
+            return
+        if load is None:
+            del self._loads[pod]
+        else:
+            self._loads[pod] = load
+        for cluster in self._clusters[pod]:
+            self._changed(cluster)
+
+    def loads(self, model: Model) -> dict[Address, float]:
+        """What is known of the model's pods, as its own engine token got to know it."""
+        return {pod.address: self._loads[pod] for pod in _pods(model) if pod in self._loads}
+
+    def _join(self, pod: Watched, cluster: str) -> bool:
+        """Whether it was not watched before."""
+        new = pod not in self._clusters
+        if new and len(self._clusters) >= self._limit:
+            return False
+        self._clusters.setdefault(pod, set()).add(cluster)
+        return new
+
+    def _leave(self, pod: Watched, cluster: str) -> bool:
+        """Whether it is watched no more."""
+        clusters = self._clusters.get(pod, set())
+        clusters.discard(cluster)
+        if clusters or self._clusters.pop(pod, None) is None:
+            return False
+        self._loads.pop(pod, None)
+        return True
+
+
+def _open(model: Model) -> list[Endpoint]:
+    """The pods between which there is a choice. A model with one leaves none: nobody needs to know its load."""
+    return [] if model.shared else [pod for pod in model.endpoints if not pod.draining]
+
+
+def _pods(model: Model | None) -> set[Watched]:
+    return {Watched((pod.address, pod.port), model.engine_token) for pod in _open(model)} if model else set()
+
+
+def moves(loads: Mapping[Address, float]) -> list[tuple[Address, Address]]:
+    """Of the pods of one model, those at which a request waits, each with an idle one for it.
+
+    The longest queue comes first. Routers that know the same choose the same, so that a runner can tell that two of
+    them mean one idle pod.
+    """
+    known = {pod: load for pod, load in loads.items() if load < UNREACHABLE}
+    found = []
+    for idle in sorted(pod for pod, load in known.items() if load == 0):
+        longest = max(known, key=lambda pod: (known[pod], pod))
+        if known[longest] <= 1:
+            break
+        known[longest] -= 1
+        found.append((longest, idle))
+    return found
+
+
+def parse_load(line: bytes) -> float:
+    """Requests that a pod has, from a line of its stream.
+
+    Raises:
+        ValueError: it is none.
+    """
+    try:
+        told = json.loads(line)
+        load = told["inFlight"] + told["queued"]
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise ValueError(f"no load: {type(error).__name__}") from error
+    if not isinstance(load, int) or not 0 <= load <= _MOST:
+        raise ValueError("no number of requests")
+    return float(load)

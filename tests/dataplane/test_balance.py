@@ -1,0 +1,138 @@
+"""Which pod of several gets a request. Every router follows how occupied the pods are; the pods are real runners."""
+
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import httpx
+import pytest
+from tests.contract.running import FAKE, TOKEN, Program, Runner, runner
+from tests.dataplane.plane import Objects, Plane, chat, key_of, model, plane, tenant
+from tests.fakes.shimmy import toy_gguf
+
+from devkit.waiting import until
+
+PATH = "/v1/chat/completions"
+SLOW = {"SHIMMY_FAKE_TOKENS_PER_SECOND": "20", "SHIMMY_FAKE_ANSWER_TOKENS": "4000"}
+LONG = chat("go on", stream=True, max_tokens=1500)
+SHORT = chat(max_tokens=1)
+SOON = 20.0
+
+
+def hosts(router: Plane) -> dict[int, str]:
+    """Port and status of each pod that this Envoy has, as it was told."""
+    with httpx.Client(transport=httpx.HTTPTransport(uds=str(router.run / "admin.sock"))) as admin:
+        clusters = admin.get("http://envoy/clusters?format=json").json()["cluster_statuses"]
+    found = {}
+    for host in (host for one in clusters if one["name"] == "a/m" for host in one.get("host_statuses", ())):
+        found[host["address"]["socket_address"]["port_value"]] = host["health_status"]["eds_health_status"]
+    return found
+
+
+def port(pod: Runner) -> int:
+    found = httpx.URL(pod.url).port
+    assert found
+    return found
+
+
+def pods_of(router: Plane, number: int) -> list[str]:
+    """Which pods answer so many requests, one after the other."""
+    with router.client(key_of("a")) as client:
+        answers = [client.post(PATH, json=SHORT) for _ in range(number)]
+    assert [answer.status_code for answer in answers] == [200] * number
+    return [answer.headers["x-shimmy-pod"] for answer in answers]
+
+
+class Held:
+    """A request that keeps a pod busy until the context ends."""
+
+    def __init__(self, router: Plane) -> None:
+        self._stack = ExitStack()
+        client = self._stack.enter_context(router.client(key_of("a")))
+        response = self._stack.enter_context(client.stream("POST", PATH, json=LONG))
+        assert response.is_success
+        self._chunks = response.iter_raw()
+        next(self._chunks)
+        self.pod = response.headers["x-shimmy-pod"]
+
+    def __enter__(self) -> "Held":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stack.close()
+
+
+@dataclass(frozen=True)
+class Fleet:
+    folder: Path
+    objects: Objects
+    pods: dict[str, Runner]
+
+    def serve(self, *pods: str) -> None:
+        """Write objects in which model m has these pods."""
+        ports = [port(self.pods[name]) for name in pods]
+        self.objects.write("a", [*tenant("a", token=TOKEN), *model("a", "m", ports=ports)])
+
+    def router(self, stack: ExitStack, name: str, pods: int) -> Plane:
+        """A router that knows so many pods."""
+        folder = self.folder / name
+        folder.mkdir()
+        started = stack.enter_context(plane(folder, ["--directory", str(self.objects.folder)]))
+        until(lambda: len(hosts(started)) == pods, f"{pods} pods in {name}", seconds=SOON)
+        return started
+
+
+@pytest.fixture
+def fleet(tmp_path: Path) -> Iterator[Fleet]:
+    slow = Program("llama", FAKE, toy_gguf.write(tmp_path / "toy.gguf"), SLOW)
+    with ExitStack() as stack:
+        pods = {
+            name: stack.enter_context(runner(slow, tmp_path / name, "--pod", name, ready=False)) for name in ("x", "y")
+        }
+        for pod in pods.values():
+            until(pod.ready, "a pod", seconds=SOON)
+        yield Fleet(tmp_path, Objects(tmp_path / "objects"), pods)
+
+
+def test_a_busy_pod_is_avoided_by_routers_that_have_not_sent_it_anything(fleet: Fleet) -> None:
+    fleet.serve("x", "y")
+    with ExitStack() as stack:
+        one, other = (fleet.router(stack, name, 2) for name in ("one", "other"))
+        with Held(one) as held:
+            free = {"x": "y", "y": "x"}[held.pod]
+            busy = port(fleet.pods[held.pod])
+            for _ in range(8):
+                until(lambda: hosts(other)[busy] == "DEGRADED", "the other router to hear of it", seconds=SOON)
+                assert pods_of(other, 1) == [free]
+        until(lambda: set(hosts(other).values()) == {"HEALTHY"}, "both pods to be free", seconds=SOON)
+
+
+def test_a_new_pod_takes_load_at_once(fleet: Fleet) -> None:
+    fleet.serve("x")
+    with ExitStack() as stack:
+        router = fleet.router(stack, "one", 1)
+        with Held(router) as held:
+            assert held.pod == "x"
+            fleet.serve("x", "y")
+            until(lambda: len(hosts(router)) == 2, "the new pod", seconds=SOON)
+            assert pods_of(router, 6) == ["y"] * 6
+
+
+def test_a_pod_that_dies_is_left_at_once_though_it_is_still_listed(fleet: Fleet) -> None:
+    fleet.serve("x", "y")
+    with ExitStack() as stack:
+        router = fleet.router(stack, "one", 2)
+        pods_of(router, 4)
+        fleet.pods["x"].process.kill()
+        assert pods_of(router, 20)[-10:] == ["y"] * 10
+
+
+def test_a_pod_that_drains_is_avoided_before_it_refuses(fleet: Fleet) -> None:
+    fleet.serve("x", "y")
+    with ExitStack() as stack:
+        router = fleet.router(stack, "one", 2)
+        pods_of(router, 2)
+        fleet.pods["x"].terminate()
+        until(lambda: hosts(router)[port(fleet.pods["x"])] == "DEGRADED", "the agent to hear of it", seconds=SOON)
+        assert pods_of(router, 6) == ["y"] * 6
