@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from devkit.bench import router
+from devkit.bench import balance, router
 from devkit.bench.engine import command as engine
 from devkit.packages import MissingError
 
@@ -19,6 +19,12 @@ def main() -> None:
     command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     command.add_argument("--seconds", type=int, default=4, help="of load in each round (default: 4)")
     command.set_defaults(run=lambda arguments: router.run(arguments.rounds, arguments.seconds))
+    command = commands.add_parser("balance", help="waits for a pod of several, against one ideal queue before all")
+    command.add_argument("--runs", type=int, default=5, help="with each number of routers (default: 5)")
+    command.add_argument("--requests", type=int, default=600, help="of each run, about 33 s (default: 600)")
+    command.add_argument("--seed", type=int, default=1, help="of arrivals and lengths (default: 1)")
+    command.add_argument("--simulate", action="store_true", help="only print what several policies do in simulation")
+    command.set_defaults(run=_balance)
     engine.add(commands)
     arguments = parser.parse_args()
     try:
@@ -26,6 +32,13 @@ def main() -> None:
     except (MissingError, RuntimeError, TimeoutError) as error:
         sys.exit(f"hack/bench: {error}")
     sys.exit(good is False)
+
+
+def _balance(arguments: argparse.Namespace) -> bool:
+    if arguments.simulate:
+        balance.table(arguments.seed)
+        return True
+    return balance.run(arguments.runs, arguments.requests, arguments.seed)
 
 
 if __name__ == "__main__":

@@ -61,13 +61,13 @@ def plain(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
 
 
 @contextmanager
-def router(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
-    """Our Envoy and its agent, with one tenant; port and process of Envoy."""
+def router(folder: Path, *upstreams: int) -> Iterator[tuple[int, int]]:
+    """Our Envoy and its agent, with one tenant and its pods at these ports; port and process of Envoy."""
     port, metrics = free(2)
     run, objects = folder / "run", folder / "objects"
     run.mkdir()
     objects.mkdir()
-    (objects / "fleet.yaml").write_text(yaml.safe_dump_all(_objects(upstream)), encoding="utf-8")
+    (objects / "fleet.yaml").write_text(yaml.safe_dump_all(_objects(upstreams)), encoding="utf-8")
     program = [sys.executable, "-m", "shimmy_router"]
     subprocess.run([*program, "bootstrap", "--run", str(run), "--address", HOST, "--port", str(port)], check=True)
     agent = [*program, "agent", "--run", str(run), "--directory", str(objects), "--host", HOST]
@@ -77,7 +77,7 @@ def router(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
             yield port, process
 
 
-def _objects(port: int) -> list[dict[str, Any]]:
+def _objects(ports: Sequence[int]) -> list[dict[str, Any]]:
     meta = {"namespace": "shimmy-bench", "creationTimestamp": "2026-01-01T00:00:00Z"}
     secret = {"engineToken": "bench-engine-token-00", "key.default": KEY}
     return [
@@ -94,14 +94,18 @@ def _objects(port: int) -> list[dict[str, Any]]:
             "spec": {"backend": {"gguf": {"source": "pvc://models/m.gguf"}}},
         },
         {"kind": "ShimmyInstance", "metadata": {"name": "i", **meta}, "spec": {"models": [MODEL]}},
-        {
-            "kind": "EndpointSlice",
-            "metadata": {"name": "i-m", **meta, "labels": {"shimmy.dev/model": MODEL}},
-            "addressType": "IPv4",
-            "ports": [{"name": "http", "port": port}],
-            "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
-        },
+        *(_slice(port, meta) for port in ports),
     ]
+
+
+def _slice(port: int, meta: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "kind": "EndpointSlice",
+        "metadata": {"name": f"i-m-{port}", **meta, "labels": {"shimmy.dev/model": MODEL}},
+        "addressType": "IPv4",
+        "ports": [{"name": "http", "port": port}],
+        "endpoints": [{"addresses": [HOST], "conditions": {"ready": True}}],
+    }
 
 
 def _static(port: int, route: dict[str, Any], clusters: Sequence[dict[str, Any]]) -> dict[str, Any]:
