@@ -71,7 +71,7 @@ def router(folder: Path, *upstreams: int) -> Iterator[tuple[int, int]]:
     program = [sys.executable, "-m", "shimmy_router"]
     subprocess.run([*program, "bootstrap", "--run", str(run), "--address", HOST, "--port", str(port)], check=True)
     agent = [*program, "agent", "--run", str(run), "--directory", str(objects), "--host", HOST]
-    with _process([*agent, "--metrics-port", str(metrics)], folder / "agent.log"):
+    with _process([*agent, "--metrics-port", str(metrics), "--debug-port", "0"], folder / "agent.log"):
         configuration = json.loads((run / "envoy.json").read_text(encoding="utf-8"))
         with _envoy(folder / "router", configuration) as process:
             yield port, process
