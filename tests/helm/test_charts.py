@@ -60,6 +60,8 @@ def test_pull_secrets_reach_both_pods(helm: Helm) -> None:
         'router.replicas="two"',
         "router.replicas=0",
         'router.service.type="nodeport"',
+        "router.tls.enabled=true",
+        'router.endpoint="llm.example.com"',
         'image.pullPolicy="Sometimes"',
         'fetch.egress=[{"ports":[443]}]',
         'fetch.egress=[{"cidr":"10.0.0.0/8","ports":[0]}]',

@@ -82,6 +82,57 @@ def test_the_endpoint_in_status_is_the_routers_service(helm: Helm) -> None:
     assert settings.context.endpoint == f"http://{service['metadata']['name']}.{NAMESPACE}.svc/v1"
 
 
+def test_with_tls_clients_are_told_of_https_and_find_nothing_else(helm: Helm) -> None:
+    manifests = helm.render("router.tls.enabled=true", 'router.tls.secretName="router-tls"')
+    settings = parse_settings(containers(manifests)["shimmy-operator/operator"]["args"], {})
+    assert settings.context.endpoint == f"https://shimmy-router.{NAMESPACE}.svc/v1"
+    (port,) = find(manifests, "Service", "shimmy-router")["spec"]["ports"]
+    assert (port["name"], port["port"]) == ("https", 443)
+    envoy = containers(manifests)["shimmy-router/envoy"]
+    assert _ports(envoy) == {"https": 8443}
+    assert envoy["readinessProbe"]["httpGet"] == {"path": "/readyz", "port": "https", "scheme": "HTTPS"}
+
+
+def test_plain_http_can_stay_beside_tls(helm: Helm) -> None:
+    values = '{"enabled":true,"secretName":"router-tls","plaintext":true}'
+    manifests = helm.render(f"router.tls={values}", "router.service.port=8000", "router.service.tlsPort=8001")
+    ports = {port["name"]: port["port"] for port in find(manifests, "Service", "shimmy-router")["spec"]["ports"]}
+    assert ports == {"http": 8000, "https": 8001}
+    assert _ports(containers(manifests)["shimmy-router/envoy"]) == {"http": 8080, "https": 8443}
+    allowed = find(manifests, "NetworkPolicy", "shimmy-router")["spec"]["ingress"][0]["ports"]
+    assert {port["port"] for port in allowed} >= {"http", "https"}
+
+
+def test_the_certificate_is_a_mounted_secret_that_only_envoy_sees(helm: Helm) -> None:
+    manifests = helm.render("router.tls.enabled=true", 'router.tls.secretName="router-tls"')
+    pod = find(manifests, "Deployment", "shimmy-router")["spec"]["template"]["spec"]
+    (volume,) = [volume for volume in pod["volumes"] if "secret" in volume]
+    assert volume["secret"]["secretName"] == "router-tls"
+    mounts = {
+        (name, mount["mountPath"], mount.get("subPath"))
+        for name, container in containers(manifests).items()
+        for mount in container.get("volumeMounts", [])
+        if mount["name"] == volume["name"]
+    }
+    # The kubelet never changes what is mounted by a subPath.
+    assert mounts == {("shimmy-router/envoy", "/etc/shimmy/tls", None)}
+
+
+def test_tenants_can_be_told_another_address(helm: Helm) -> None:
+    manifests = helm.render('router.endpoint="https://llm.example.com/v1"')
+    settings = parse_settings(containers(manifests)["shimmy-operator/operator"]["args"], {})
+    assert settings.context.endpoint == "https://llm.example.com/v1"
+
+
+def test_a_load_balancer_can_be_chosen_and_closed_to_strangers(helm: Helm) -> None:
+    values = '{"type":"LoadBalancer","loadBalancerClass":"example.com/internal","externalTrafficPolicy":"Local",'
+    values += '"loadBalancerSourceRanges":["10.0.0.0/8"]}'
+    spec = find(helm.render(f"router.service={values}"), "Service", "shimmy-router")["spec"]
+    assert spec["loadBalancerClass"] == "example.com/internal"
+    assert spec["loadBalancerSourceRanges"] == ["10.0.0.0/8"]
+    assert spec["externalTrafficPolicy"] == "Local"
+
+
 def test_the_engines_let_the_router_in(helm: Helm) -> None:
     template = find(helm.render(), "Deployment", "shimmy-router")["spec"]["template"]
     assert template["metadata"]["labels"][names.LABEL_ROUTER] == "true"
@@ -108,6 +159,56 @@ def test_a_rollout_or_a_drained_node_takes_one_router_at_a_time(helm: Helm) -> N
     budget = find(manifests, "PodDisruptionBudget", "shimmy-router")["spec"]
     assert budget["maxUnavailable"] == 1
     assert budget["selector"] == deployment["selector"]
+
+
+def test_an_autoscaler_owns_the_number_of_routers(helm: Helm) -> None:
+    values = '{"enabled":true,"minReplicas":3,"maxReplicas":7,"targetCPU":60}'
+    manifests = helm.render(f"router.autoscaling={values}")
+    deployment = find(manifests, "Deployment", "shimmy-router")
+    assert "replicas" not in deployment["spec"]
+    spec = find(manifests, "HorizontalPodAutoscaler", "shimmy-router")["spec"]
+    assert spec["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
+    assert (spec["minReplicas"], spec["maxReplicas"]) == (3, 7)
+    (metric,) = spec["metrics"]
+    assert metric["containerResource"]["container"] in [
+        container["name"] for container in deployment["spec"]["template"]["spec"]["containers"]
+    ]
+    assert metric["containerResource"]["target"] == {"type": "Utilization", "averageUtilization": 60}
+
+
+def test_without_an_autoscaler_there_is_none(helm: Helm) -> None:
+    assert not [m for m in helm.render() if m["kind"] == "HorizontalPodAutoscaler"]
+
+
+def test_an_autoscaler_without_a_cpu_request_is_refused(helm: Helm) -> None:
+    with pytest.raises(HelmRefusedError, match=r"router\.envoy\.resources\.requests\.cpu"):
+        helm.render("router.autoscaling.enabled=true", 'router.envoy.resources={"requests":null,"limits":null}')
+
+
+def test_routers_are_spread_over_zones_and_nodes(helm: Helm) -> None:
+    deployment = find(helm.render(), "Deployment", "shimmy-router")["spec"]
+    constraints = deployment["template"]["spec"]["topologySpreadConstraints"]
+    assert [c["topologyKey"] for c in constraints] == ["topology.kubernetes.io/zone", "kubernetes.io/hostname"]
+    for constraint in constraints:
+        assert constraint["labelSelector"] == deployment["selector"]
+        # On one node too, a router must start.
+        assert constraint["whenUnsatisfiable"] == "ScheduleAnyway"
+
+
+@pytest.mark.parametrize(
+    ("values", "threads"),
+    [
+        ("{}", "2"),
+        ('{"resources":{"limits":{"cpu":"3500m"}}}', "4"),
+        ('{"resources":{"limits":{"cpu":1}}}', "1"),
+        ('{"resources":{"limits":{"cpu":"1.5"}}}', "2"),
+        ('{"resources":{"limits":{"cpu":"100m"}}}', "1"),
+        ('{"concurrency":5,"resources":{"limits":{"cpu":2}}}', "5"),
+    ],
+)
+def test_envoy_has_as_many_threads_as_it_may_use_cpus(helm: Helm, values: str, threads: str) -> None:
+    arguments = containers(helm.render(f"router.envoy={values}"))["shimmy-router/envoy"]["args"]
+    assert arguments[arguments.index("--concurrency") + 1] == threads
 
 
 def test_services_lead_to_ports_that_their_pods_name(helm: Helm) -> None:

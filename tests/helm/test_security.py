@@ -1,5 +1,8 @@
 """What the installed pods may do."""
 
+import json
+
+import pytest
 import yaml
 from tests.helm.charts import NAMESPACE, Helm, Manifest, containers, find, pod_specs, rules
 
@@ -26,8 +29,9 @@ def test_no_rule_has_a_wildcard(helm: Helm) -> None:
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
 
 
-def test_the_operator_has_exactly_the_rights_that_its_tests_run_with(helm: Helm) -> None:
-    text = (REPOSITORY / "operator/shimmy_operator/rbac.yaml").read_text(encoding="utf-8")
+@pytest.mark.parametrize("component", ["operator", "router"])
+def test_a_component_has_exactly_the_rights_that_its_tests_run_with(helm: Helm, component: str) -> None:
+    text = (REPOSITORY / f"operator/shimmy_{component}/rbac.yaml").read_text(encoding="utf-8")
     tested = {(m["kind"], m["metadata"]["name"]): m.get("rules") for m in yaml.safe_load_all(text)}
     installed = {(m["kind"], m["metadata"]["name"]): m.get("rules") for m in helm.render()}
     assert {key: installed[key] for key in tested} == tested
@@ -48,6 +52,21 @@ def test_the_router_can_change_nothing(helm: Helm) -> None:
             assert set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
+def test_only_the_agent_has_the_token_of_the_routers_account(helm: Helm) -> None:
+    manifests = helm.render()
+    pod = find(manifests, "Deployment", "shimmy-router")["spec"]["template"]["spec"]
+    assert pod["automountServiceAccountToken"] is False
+    (volume,) = [
+        v for v in pod["volumes"] if any("serviceAccountToken" in s for s in v.get("projected", {}).get("sources", []))
+    ]
+    mounting = {
+        name
+        for name, container in containers(manifests).items()
+        if volume["name"] in [mount["name"] for mount in container.get("volumeMounts", [])]
+    }
+    assert mounting == {"shimmy-router/agent"}
+
+
 def test_no_secret_comes_by_the_environment(helm: Helm) -> None:
     for container in containers(helm.render()).values():
         assert "envFrom" not in container
@@ -60,6 +79,20 @@ def test_every_pod_is_behind_a_network_policy(helm: Helm) -> None:
     for deployment in (m for m in manifests if m["kind"] == "Deployment"):
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert any(selector.items() <= labels.items() for selector in guarded)
+
+
+def test_only_who_is_named_reaches_routers_and_metrics(helm: Helm) -> None:
+    gateway, prometheus = ({"namespaceSelector": {"matchLabels": {"team": name}}} for name in ("net", "ops"))
+    values = {"clients": [gateway], "monitoring": [prometheus]}
+    manifests = helm.render(f"networkPolicy={json.dumps(values)}")
+    routers = {"podSelector": find(manifests, "Deployment", "shimmy-router")["spec"]["selector"]}
+    for name, port, peers in (
+        ("shimmy-router", "http", [gateway]),
+        ("shimmy-router", "metrics", [prometheus, routers]),
+        ("shimmy-operator", "metrics", [prometheus]),
+    ):
+        rules = find(manifests, "NetworkPolicy", name)["spec"]["ingress"]
+        assert [rule["from"] for rule in rules if {"port": port} in rule["ports"]] == [peers]
 
 
 def test_network_policies_can_be_left_out(helm: Helm) -> None:

@@ -23,9 +23,13 @@ def test_both_charts_install_upgrade_and_uninstall(helm: Helm, api_server: Clust
     _upgrade(helm, api_server, CRDS)
     _upgrade(helm, api_server, OPERATOR)
     _upgrade(helm, api_server, OPERATOR, "--set", "router.replicas=3")
-    router = kubectl.get("deployment", "shimmy-router", NAMESPACE)
-    assert router is not None
-    assert router["spec"]["replicas"] == 3
+    assert _replicas(kubectl) == 3
+    # Nor does it fall to 1 when the autoscaler takes over, which has not looked yet.
+    _upgrade(helm, api_server, OPERATOR, "--set", "router.autoscaling.enabled=true")
+    assert _replicas(kubectl) == 3
+    kubectl.run("scale", "deployment/shimmy-router", "--replicas=5", "-n", NAMESPACE)
+    _upgrade(helm, api_server, OPERATOR, "--set", "router.autoscaling.enabled=true", "--set", "router.accessLog=true")
+    assert _replicas(kubectl) == 5
 
     tenant = "apiVersion: shimmy.dev/v1alpha1\nkind: ShimmyTenant\nmetadata: {name: kept}\nspec: {}\n"
     kubectl.run("apply", "-f", "-", stdin=tenant)
@@ -46,10 +50,18 @@ def test_the_server_accepts_every_option_and_warns_of_nothing(helm: Helm, kubect
     kubectl.run("apply", "-f", "-", stdin=namespace)
     options = ["--set-json", 'image.pullSecrets=["registry"]', "--set-json", 'router.service.type="NodePort"']
     options += ["--set-json", "router.service.nodePort=30080", "--set-json", 'router.nodeSelector={"disk":"ssd"}']
+    options += ["--set-json", 'router.tls={"enabled":true,"secretName":"router-tls","plaintext":true}']
+    options += ["--set-json", "router.service.tlsNodePort=30443", "--set-json", "router.autoscaling.enabled=true"]
     text = helm.run("template", "shimmy", str(CHARTS / OPERATOR), "--namespace", f"{NAMESPACE}-warned", *options)
     command = kubectl.command("apply", "--dry-run=server", "--validate=strict", "-f", "-")
     done = subprocess.run(command, input=text, capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
+
+
+def _replicas(kubectl: Kubectl) -> int:
+    router = kubectl.get("deployment", "shimmy-router", NAMESPACE)
+    assert router is not None
+    return int(router["spec"]["replicas"])
 
 
 def _upgrade(helm: Helm, api_server: Cluster, chart: str, *options: str) -> None:

@@ -31,6 +31,31 @@ capabilities:
   drop: [ALL]
 {{- end }}
 
+{{- /* Whether the router listens for plain HTTP: not empty if so. */}}
+{{- define "shimmy.plaintext" -}}
+{{- if or (not .Values.router.tls.enabled) .Values.router.tls.plaintext }}true{{ end }}
+{{- end }}
+
+{{- /* Where clients send requests to. */}}
+{{- define "shimmy.endpoint" -}}
+{{- $service := .Values.router.service }}
+{{- $host := printf "shimmy-router.%s.svc" .Release.Namespace }}
+{{- if .Values.router.endpoint }}{{ .Values.router.endpoint }}
+{{- else if .Values.router.tls.enabled }}https://{{ $host }}{{ if ne (int $service.tlsPort) 443 }}:{{ $service.tlsPort }}{{ end }}/v1
+{{- else }}http://{{ $host }}{{ if ne (int $service.port) 80 }}:{{ $service.port }}{{ end }}/v1
+{{- end }}
+{{- end }}
+
+{{- /* Envoy's worker threads: what is set, else its CPU limit rounded up, else 2. */}}
+{{- define "shimmy.concurrency" -}}
+{{- $cpu := dig "limits" "cpu" "" .Values.router.envoy.resources | toString }}
+{{- if .Values.router.envoy.concurrency }}{{ int .Values.router.envoy.concurrency }}
+{{- else if hasSuffix "m" $cpu }}{{ divf (trimSuffix "m" $cpu | float64) 1000 | ceil | int | max 1 }}
+{{- else if $cpu }}{{ float64 $cpu | ceil | int | max 1 }}
+{{- else }}2
+{{- end }}
+{{- end }}
+
 {{- /* Blocks as the operator's --fetch-egress takes them: CIDR=PORT,PORT separated by spaces. */}}
 {{- define "shimmy.fetchEgress" -}}
 {{- $blocks := list }}
