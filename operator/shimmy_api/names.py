@@ -18,6 +18,7 @@ PART_OF: Final = "shimmy"
 ENGINE: Final = "engine"
 FETCH: Final = "fetch"
 DISCOVERY: Final = "discovery"
+ROUTER: Final = "router"
 
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
@@ -74,6 +75,13 @@ SECRET_TYPE_KEY: Final = f"{GROUP}/api-key"
 SECRET_TYPE_KEYS: Final = f"{GROUP}/tenant-keys"
 """Type of the mirrored Secret: data.engineToken, one data entry `key.<name>` per key of the tenant that is accepted,
 and one `jwks.<name>` per entry of spec.tokens with an issuer whose public keys are known: a JSON Web Key Set."""
+MIRRORED_TENANT_ENTRY: Final = "tenant.json"
+"""Data entry of the same Secret where it lies in the tenant's namespace, for a router of the tenant's own: the
+ShimmyTenant, for which no namespaced right exists."""
+TENANT_ROUTER: Final = "shimmyrouter"
+"""Everything of a tenant's own router in its namespace. Without a hyphen, unlike every name of an engine's objects."""
+TENANT_ROUTER_ROLE: Final = "shimmy-tenant-router"
+"""ClusterRole that the installation brings: what such a router may read, bound in the tenant's namespace alone."""
 JWKS: Final = "shimmy-jwks"
 """ConfigMap in the router's namespace with one data entry per issuer of tokens: a JSON Web Key Set (RFC 7517)."""
 ENGINE_TOKEN_SECRET: Final = "shimmy-engine-token"  # noqa: S105 - the name of a Secret, not a secret

@@ -10,6 +10,8 @@ from shimmy_api.conditions import Conditions
 from shimmy_api.fallback import Fallback
 from shimmy_api.fields import DnsLabel, Quantity, ResourceName, cel, list_map, validations
 
+Router = Literal["Shared", "Dedicated"]
+
 
 class Quota(ApiModel):
     """Upper bounds of what a tenant's namespace may request, as a ResourceQuota. What is absent is not bounded."""
@@ -159,6 +161,10 @@ class ShimmyTenantSpec(ApiModel):
     """Where tenants of equal priority wait, the share of the engine's time that this one gets."""
     fallback: Fallback | None = None
     """What to do when a model cannot answer and its instance does not say."""
+    router: Router = "Shared"
+    """Who answers the tenant's clients: the fleet's router, or one of the tenant's own in its namespace and within its
+    quota. Models are shared neither with a tenant that has its own nor by it. Clients must be told the new address when
+    this changes: it is in the status."""
     fetch: FetchPolicy = FetchPolicy()
     """Where models may be fetched from."""
     discovery: Discovery | None = None
@@ -222,6 +228,8 @@ class ShimmyTenantStatus(ApiModel):
 
     observed_generation: int | None = None
     namespace: str | None = None
+    endpoint: str | None = None
+    """Base URL of the OpenAI API for this tenant's clients."""
     keys: Annotated[tuple[KeyStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     tokens: Annotated[tuple[TokenStatus, ...], Field(json_schema_extra=list_map("name"))] = ()
     discovery: Annotated[tuple[DiscoverySourceStatus, ...], Field(json_schema_extra=list_map("name"))] = ()

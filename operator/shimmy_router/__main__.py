@@ -54,6 +54,7 @@ def _agent(given: argparse.Namespace) -> None:
         snapshot=given.run / "snapshot",
         host=given.host,
         port=given.metrics_port,
+        tenant=given.tenant,
         debug_port=given.debug_port,
         name=given.node,
     )
@@ -74,7 +75,7 @@ async def _until_signal(source: Source, settings: AgentSettings) -> None:
 def _source(given: argparse.Namespace) -> Source:
     async def from_kubernetes(store: Store) -> None:
         async with connect(given.kubeconfig) as api:
-            await watch_fleet(api, given.namespace, store)
+            await watch_fleet(api, given.namespace, store, given.tenant)
 
     def from_files(store: Store) -> Awaitable[None]:
         return watch_files(given.directory, store)
@@ -115,6 +116,10 @@ def _parser() -> argparse.ArgumentParser:
         "--namespace",
         default=os.environ.get("SHIMMY_NAMESPACE", "shimmy-system"),
         help="the router's own, which holds the mirrored keys ($SHIMMY_NAMESPACE)",
+    )
+    agent.add_argument(
+        "--tenant",
+        help="serve this tenant alone, whose namespace --namespace is; all without a router of their own if absent",
     )
     agent.add_argument("--kubeconfig", help="cluster to watch; the one that the agent runs in if absent")
     agent.add_argument("--directory", type=Path, help="read objects from the *.yaml in it instead of a cluster")

@@ -15,6 +15,8 @@ from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
 from shimmy_router.assembler import Assembler, expire
 from shimmy_router.debug import serve_debug
+from shimmy_router.fleet import Fleet
+from shimmy_router.index import compile_fleet
 from shimmy_router.metrics import Metrics
 from shimmy_router.occupancy_updates import OccupancyUpdates
 from shimmy_router.processing import ProcessingService
@@ -41,6 +43,8 @@ class AgentSettings:
     host: str
     port: int
     """Of metrics, probes and other routers."""
+    tenant: str | None
+    """The only one that is served; None for all that have no router of their own."""
     debug_port: int
     """Of what explains requests, on the loopback address; 0 for none."""
     name: str
@@ -59,10 +63,17 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
         publisher.publish(publisher.snapshot.towards(saved), time.time())
     quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher)
     metrics.registry.register(quotas)
-    assembler = Assembler(publisher, metrics, quotas, (quotas.learn, metrics.know, occupancy.follow))
+    followers = (quotas.learn, metrics.know, occupancy.follow)
+    assembler = Assembler(publisher, metrics, quotas, followers, only=settings.tenant)
     discovery = DiscoveryService(publisher, metrics)
     services = (discovery, AccessLogService((metrics.count, quotas.count)), ProcessingService(quotas.limiter.decide))
     store = assembler.store
+
+    async def fleet() -> Fleet | None:
+        """As the agent knows it now. Put together anew: nobody asks often."""
+        records = list(store.records())
+        return await asyncio.to_thread(compile_fleet, records, settings.tenant) if store.synced else None
+
     tasks = [
         asyncio.ensure_future(source(store)),
         asyncio.create_task(assembler.run()),
@@ -76,7 +87,7 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     try:
         async with (
             serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set, quotas.peers.routes()),
-            serve_debug(settings.debug_port, lambda: list(store.records()) if store.synced else None),
+            serve_debug(settings.debug_port, fleet),
         ):
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

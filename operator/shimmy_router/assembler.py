@@ -27,14 +27,23 @@ class Assembler:
     """Takes the objects of its store; publishes what differs, once all objects are known."""
 
     def __init__(
-        self, publisher: Publisher, metrics: Metrics, quotas: Quotas, followers: Sequence[Follower] = ()
+        self,
+        publisher: Publisher,
+        metrics: Metrics,
+        quotas: Quotas,
+        followers: Sequence[Follower] = (),
+        *,
+        only: str | None = None,
     ) -> None:
-        """`followers` hear of each tenant, by name, that is so from now on, or is gone."""
+        """`followers` hear of each tenant, by name, that is so from now on, or is gone.
+
+        `only`: the tenant of a router that serves one alone.
+        """
         self._followers = followers
         self._publisher = publisher
         self._metrics = metrics
         self._quotas = quotas
-        self._index = FleetIndex()
+        self._index = FleetIndex(only)
         self._compiler = Compiler()
         self._changed = asyncio.Event()
         self._queue: dict[str, None] = {}

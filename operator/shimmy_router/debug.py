@@ -4,9 +4,8 @@ Whoever reaches it may forward a pod's ports, and so could also reach Envoy's ow
 nobody else sees how other tenants' models are served. It shows no secret all the same.
 """
 
-import asyncio
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Final
 
@@ -14,32 +13,30 @@ from aiohttp import web
 
 from shimmy_router import explain
 from shimmy_router.fleet import Fleet
-from shimmy_router.index import compile_fleet
-from shimmy_router.records import Record
 from shimmy_router.server import listening
 
 LOOPBACK: Final = "127.0.0.1"
 
-Records = Callable[[], Sequence[Record] | None]
-"""All records, or None before everything was listed once."""
+Known = Callable[[], Awaitable[Fleet | None]]
+"""The fleet, or None before everything was listed once."""
 
 
 @asynccontextmanager
-async def serve_debug(port: int, records: Records) -> AsyncIterator[None]:
+async def serve_debug(port: int, known: Known) -> AsyncIterator[None]:
     """Listen on this port while the context lasts, if it is one."""
     if not port:
         yield
         return
     application = web.Application()
-    debug = _Debug(records)
+    debug = _Debug(known)
     application.add_routes([web.get("/debug/tenants", debug.tenants), web.get("/debug/route", debug.route)])
     async with listening(application, LOOPBACK, port):
         yield
 
 
 class _Debug:
-    def __init__(self, records: Records) -> None:
-        self._records = records
+    def __init__(self, known: Known) -> None:
+        self._known = known
 
     async def tenants(self, _: web.Request) -> web.Response:
         return web.json_response(explain.tenants(await self._fleet(), time.time()))
@@ -56,8 +53,7 @@ class _Debug:
         return web.json_response(found)
 
     async def _fleet(self) -> Fleet:
-        """The fleet as the agent knows it now. Put together anew: nobody asks often."""
-        records = self._records()
-        if records is None:
+        found = await self._known()
+        if found is None:
             raise web.HTTPServiceUnavailable(text="not all objects are listed yet\n")
-        return await asyncio.to_thread(compile_fleet, records)
+        return found

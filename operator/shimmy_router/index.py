@@ -32,7 +32,9 @@ class FleetIndex:
     A namespace that two tenants claim belongs to the older one. A key that two entries hold identifies neither.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, only: str | None = None) -> None:
+        """`only`: the tenant of a router that serves one alone. The shared router leaves out those that have one."""
+        self._only = only
         self._tenants: dict[str, TenantRecord] = {}
         self._claims: defaultdict[str, set[str]] = defaultdict(set)
         """Names of the tenants that claim a namespace."""
@@ -79,9 +81,9 @@ class FleetIndex:
         return result
 
     def tenant(self, name: str) -> Tenant | None:
-        """One tenant as it is now; None if there is none of that name, or an older one has its namespace."""
-        record = self._tenants.get(name)
-        if record is None or self._owner(record.namespace) != name:
+        """One tenant as it is now; None if none of that name is served here, or an older one has its namespace."""
+        record = self._served(name)
+        if record is None:
             return None
         offered = {**self._offers.get(_ALL, {}), **self._offers.get(name, {})}
         visible = [model for model in offered.values() if model.model.owner != name]
@@ -140,13 +142,20 @@ class FleetIndex:
         owner = min(claims, key=lambda tenant: (tenant.created, tenant.name), default=None)
         return owner.name if owner else ""
 
+    def _served(self, name: str) -> TenantRecord | None:
+        """A tenant that has its namespace, if this is its router."""
+        record = self._tenants.get(name)
+        if record is None or self._owner(record.namespace) != name:
+            return None
+        return record if (record.name if record.dedicated else None) == self._only else None
+
     def _secret(self, tenant: str) -> KeysRecord | None:
         found = self._secrets.get(names.bounded(tenant)) or {}
         return found[min(found)] if found else None
 
     def _own_models(self, tenant: str) -> tuple[OwnModel, ...]:
-        record = self._tenants.get(tenant)
-        if record is None or self._owner(record.namespace) != tenant:
+        record = self._served(tenant)
+        if record is None:
             return ()
         found = self._spaces.get(record.namespace, {}).values()
         return own_models(
@@ -174,9 +183,9 @@ class FleetIndex:
             self._views.update(dict.fromkeys(concerned))
 
 
-def compile_fleet(records: Iterable[Record]) -> Fleet:
-    """The fleet that these records describe, whatever their order."""
-    index = FleetIndex()
+def compile_fleet(records: Iterable[Record], only: str | None = None) -> Fleet:
+    """The fleet that these records describe, whatever their order; for `only` see FleetIndex."""
+    index = FleetIndex(only)
     for number, record in enumerate(records):
         if not isinstance(record, PeersRecord):
             index.update(type(record).__name__, ("", str(number)), None, record)

@@ -45,6 +45,8 @@ class TenantRecord:
     priority: int = 0
     weight: int = 1
     fallback: Fallback | None = None
+    dedicated: bool = False
+    """Whether a router of its own serves it, and the shared one does not."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,6 +154,7 @@ def parse_tenant(manifest: Manifest) -> TenantRecord:
         priority=spec.priority,
         weight=spec.weight,
         fallback=spec.fallback,
+        dedicated=spec.router == "Dedicated",
     )
 
 

@@ -28,6 +28,7 @@ _LABELLED: Final = (
     "Pod",
     "Deployment",
     "Service",
+    "PodDisruptionBudget",
 )
 
 
@@ -44,6 +45,7 @@ def selections(router_namespace: str) -> tuple[Selection, ...]:
         Selection("ConfigMap", name=names.FETCH_AUTHORITIES),
         Selection("ConfigMap", namespace=router_namespace, name=names.JWKS),
         Selection("RoleBinding", name=names.DISCOVERY_ACCESS),
+        Selection("RoleBinding", name=names.TENANT_ROUTER),
         # The API server's own addresses.
         Selection("EndpointSlice", namespace="default", name="kubernetes"),
     )

@@ -13,7 +13,9 @@ from shimmy_operator.render.namespace import namespace_of
 
 OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
 _OF_DISCOVERY: Final = frozenset({"ConfigMap", "RoleBinding", "CronJob"})
-_OF_TENANT: Final = frozenset({"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap"})
+_OF_TENANT: Final = frozenset(
+    {"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap", "RoleBinding"}
+)
 
 
 def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:

@@ -11,10 +11,11 @@ from shimmy_api import names
 from shimmy_api.access import ApiKey, TokenAccess
 from shimmy_api.tenant import KeyStatus, ShimmyTenantSpec, TokenStatus
 from shimmy_operator.cluster.resources import Manifest, reference
-from shimmy_operator.reconcile.children import delete, ensure, ensure_secret, is_going, is_owned
+from shimmy_operator.reconcile.children import delete, ensure_secret, is_going, is_owned
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
 from shimmy_operator.reconcile.relations import issuer_topic, key_topic
+from shimmy_operator.reconcile.router import ensure_mirror, mirror_namespace
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.secrets import (
     KEY_ENTRY,
@@ -61,7 +62,8 @@ async def ensure_access(environment: Environment, manifest: Manifest, namespace:
         keys={one.status.name: one.mirrored for one in keys if one.mirrored is not None},
         key_sets={one.status.name: one.key_set for one in tokens if one.key_set is not None},
     )
-    await ensure(environment, render_mirror(owner.name, credentials, owner, router))
+    mirror = render_mirror(owner.name, credentials, owner, mirror_namespace(environment, namespace, spec))
+    await ensure_mirror(environment, manifest, namespace, spec, mirror)
     missing = None if token else status.token_missing(f"{namespace}/{names.ENGINE_TOKEN_SECRET}")
     found_keys, found_tokens = tuple(one.status for one in keys), tuple(one.status for one in tokens)
     problem = missing or key_status.problem(found_keys) or token_status.problem(found_tokens)

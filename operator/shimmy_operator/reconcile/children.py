@@ -3,7 +3,7 @@
 from collections.abc import Callable, Collection
 
 from shimmy_operator.cluster.errors import AlreadyExistsError, ConflictError, InvalidError
-from shimmy_operator.cluster.resources import Manifest, Reference, reference
+from shimmy_operator.cluster.resources import RESOURCES, Manifest, Reference, reference
 from shimmy_operator.reconcile.compare import differs
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.render.metadata import stamped
@@ -88,5 +88,6 @@ def owner_reference(kind: str, child: Manifest) -> Reference | None:
     """The object of a kind that owns a child."""
     for owner in child["metadata"].get("ownerReferences") or ():
         if owner["kind"] == kind:
-            return Reference(kind, child["metadata"].get("namespace"), owner["name"])
+            namespace = child["metadata"].get("namespace") if RESOURCES[kind].namespaced else None
+            return Reference(kind, namespace, owner["name"])
     return None

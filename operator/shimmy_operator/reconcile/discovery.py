@@ -70,7 +70,7 @@ async def reconcile_discovery(
 async def _withdraw(environment: Environment, owner: Owner, namespace: str) -> None:
     """Take the Jobs and their rights away; the models stay."""
     for kind in ("CronJob", "Job", "RoleBinding", "ConfigMap"):
-        await prune(environment, kind, namespace, owner.uid, {names.FETCH_AUTHORITIES})
+        await prune(environment, kind, namespace, owner.uid, {names.FETCH_AUTHORITIES, names.TENANT_ROUTER})
     if environment.store.get("NetworkPolicy", namespace, _NAME) is not None:
         # Walls are closed, never deleted: the operator has no right to.
         await ensure(environment, render_policy(owner.name, namespace, environment.context, wanted=False))

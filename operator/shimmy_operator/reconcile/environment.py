@@ -11,6 +11,7 @@ from shimmy_operator.cluster.store import Store
 from shimmy_operator.reconcile.relations import Relations
 from shimmy_operator.render.context import Context
 from shimmy_operator.render.namespace import belongs_to, namespace_of
+from shimmy_operator.render.router import endpoint
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +50,12 @@ class Environment:
     def now(self) -> str:
         """The time as conditions hold it: RFC 3339, whole seconds, UTC."""
         return self.clock().astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+    def endpoint_of(self, tenant: str, namespace: str) -> str:
+        """Base URL of the OpenAI API for a tenant's clients."""
+        manifest = self.store.get("ShimmyTenant", None, tenant)
+        dedicated = manifest is not None and manifest["spec"].get("router") == "Dedicated"
+        return endpoint(namespace) if dedicated else self.settings.endpoint
 
     def tenant_of(self, namespace: str) -> str | None:
         """Name of the tenant that a namespace belongs to; None if it belongs to none that exists."""

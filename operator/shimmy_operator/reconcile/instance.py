@@ -32,7 +32,7 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
         await prune(environment, kind, namespace, uid, keep)
     counts = status.Counts(arranged.replicas, sum(status.ready(pool.deployment(name)) for name in arranged.deployments))
     after = status.instance_status(
-        name, arranged.models, counts, environment.settings.endpoint, before, generation, environment.now
+        name, arranged.models, counts, environment.endpoint_of(tenant, namespace), before, generation, environment.now
     )
     conflicts = instance_conflicts(environment, manifest, spec)
     consistent = consistency_condition(conflicts, before.conditions, generation, environment.now)

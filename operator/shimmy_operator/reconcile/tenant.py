@@ -9,11 +9,13 @@ from shimmy_operator.reconcile.consistency import tenant_conflicts
 from shimmy_operator.reconcile.discovery import reconcile_discovery
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
+from shimmy_operator.reconcile.router import reconcile_router
 from shimmy_operator.render.fetch_access import render_authorities
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.namespace import belongs_to, namespace_of, render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
 from shimmy_operator.render.quota import render_quota
+from shimmy_operator.render.router import endpoint
 from shimmy_operator.render.service_account import render_service_account
 from shimmy_operator.status import keys, tokens
 from shimmy_operator.status import tenant as status
@@ -32,13 +34,15 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
     await ensure_created(environment, render_namespace(name, namespace))
     await ensure(environment, render_service_account(name, namespace))
     await ensure(environment, render_quota(name, namespace, spec.quota))
-    for policy in render_network_policies(name, namespace, spec.fetch, environment.context):
+    for policy in render_network_policies(name, namespace, spec.fetch, spec.router, environment.context):
         await ensure(environment, policy)
     owner = Owner("ShimmyTenant", name, manifest["metadata"]["uid"])
     await _ensure_authorities(environment, owner, namespace)
     access = await ensure_access(environment, manifest, namespace, spec)
+    await reconcile_router(environment, owner, namespace, spec)
     found = status.Found(
         namespace=namespace,
+        endpoint=endpoint(namespace) if spec.router == "Dedicated" else environment.settings.endpoint,
         keys=access.keys,
         tokens=access.tokens,
         conflicts=_conflicts(environment, name, namespace, spec, access),

@@ -46,6 +46,8 @@ class Context:
     """Base URL of the OpenAI API inside the cluster."""
     llama_image: str
     airframe_image: str
+    router_image: str
+    """Of tenants' own routers."""
     image_pull_policy: str = "IfNotPresent"
     fetch_egress: tuple[AllowedEgress, ...] = ()
     """What every tenant's fetch Jobs may reach."""

@@ -4,7 +4,7 @@ from ipaddress import ip_network
 from typing import Any, Final
 
 from shimmy_api import names
-from shimmy_api.tenant import FetchPolicy
+from shimmy_api.tenant import FetchPolicy, Router
 from shimmy_operator.render.context import AllowedEgress, Context
 from shimmy_operator.render.egress import render_ip_block
 from shimmy_operator.render.metadata import Manifest, labels, metadata
@@ -25,11 +25,13 @@ _DNS: Final = {
 }
 
 
-def render_network_policies(tenant: str, namespace: str, fetch: FetchPolicy, context: Context) -> list[Manifest]:
-    """Deny everything to every pod, then let the router in to the engines and fetch Jobs out to their sources."""
+def render_network_policies(
+    tenant: str, namespace: str, fetch: FetchPolicy, router: Router, context: Context
+) -> list[Manifest]:
+    """Deny everything to every pod, then let the tenant's router in to the engines and fetch Jobs out."""
     return [
         _policy(tenant, namespace, DENY, {"podSelector": {}, "policyTypes": ["Ingress", "Egress"]}),
-        _policy(tenant, namespace, ENGINES, _engines(context)),
+        _policy(tenant, namespace, ENGINES, _engines(router, context)),
         _policy(tenant, namespace, FETCH, _fetch(fetch, context)),
     ]
 
@@ -47,17 +49,16 @@ def _component(name: str) -> dict[str, Any]:
     return {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: name}}
 
 
-def _engines(context: Context) -> dict[str, Any]:
-    router = {
-        "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.router_namespace}},
-        "podSelector": {"matchLabels": {names.LABEL_ROUTER: "true"}},
-    }
+def _engines(router: Router, context: Context) -> dict[str, Any]:
+    pods = {"podSelector": {"matchLabels": {names.LABEL_ROUTER: "true"}}}
+    elsewhere = {"namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.router_namespace}}}
+    peer = elsewhere | pods if router == "Shared" else pods
     return {
         "podSelector": _component(names.ENGINE),
         "policyTypes": ["Ingress"],
         "ingress": [
             {
-                "from": [router],
+                "from": [peer],
                 "ports": [{"protocol": "TCP", "port": port} for port in (names.ENGINE_PORT, names.ENGINE_ADMIN_PORT)],
             }
         ],

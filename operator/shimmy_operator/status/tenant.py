@@ -41,6 +41,7 @@ class Found:
 
     namespace: str | None = None
     """None until it is the tenant's."""
+    endpoint: str | None = None
     keys: tuple[KeyStatus, ...] = ()
     tokens: tuple[TokenStatus, ...] = ()
     conflicts: Sequence[Verdict] | None = None
@@ -63,6 +64,7 @@ def tenant_status(
     return ShimmyTenantStatus(
         observed_generation=generation,
         namespace=found.namespace,
+        endpoint=found.endpoint,
         keys=tuple(sorted(found.keys, key=lambda key: key.name)),
         tokens=tuple(sorted(found.tokens, key=lambda token: token.name)),
         discovery=discovery.sources if discovery is not None else (),

@@ -1,6 +1,7 @@
 """The fleet's objects by list and watch from an API server."""
 
 import asyncio
+import base64
 import json
 import logging
 from collections.abc import AsyncIterator
@@ -40,20 +41,52 @@ class _Collection:
     kind: str
     path: str
     labels: str = ""
+    entry: str = ""
+    """Entry of a Secret's data that holds the object as JSON; empty where the objects are what is listed."""
+
+    def unpack(self, manifest: dict[str, Any]) -> dict[str, Any] | None:
+        """The object, or None where there is none in what was listed."""
+        if not self.entry:
+            return manifest
+        try:
+            found = json.loads(base64.b64decode(manifest["data"][self.entry], validate=True))
+        except (KeyError, TypeError, ValueError):
+            return None
+        return found if isinstance(found, dict) else None
 
 
-def _collections(namespace: str) -> tuple[_Collection, ...]:
+def _collections(namespace: str, tenant: str | None) -> tuple[_Collection, ...]:
+    if tenant:
+        return _of_tenant(namespace, tenant)
     own = tuple(_Collection(kind.kind, f"/apis/{names.API_VERSION}/{kind.plural}") for kind in SHIMMY_KINDS)
     return (
         *own,
         _Collection("EndpointSlice", "/apis/discovery.k8s.io/v1/endpointslices", names.LABEL_MODEL),
-        _Collection(
-            PEERS,
-            f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices",
-            f"kubernetes.io/service-name={names.ROUTER_METRICS_SERVICE}",
-        ),
+        _peers(namespace),
         _Collection("Secret", f"/api/v1/namespaces/{namespace}/secrets", names.LABEL_KEYS),
     )
+
+
+def _of_tenant(namespace: str, tenant: str) -> tuple[_Collection, ...]:
+    """Everything from the tenant's own namespace: ShimmyTenants, which have none, come with the keys."""
+    secrets, keys = f"/api/v1/namespaces/{namespace}/secrets", f"{names.LABEL_KEYS}={names.bounded(tenant)}"
+    own = f"/apis/{names.API_VERSION}/namespaces/{namespace}"
+    return (
+        _Collection("ShimmyTenant", secrets, keys, names.MIRRORED_TENANT_ENTRY),
+        *(_Collection(kind.kind, f"{own}/{kind.plural}") for kind in SHIMMY_KINDS if kind.scope == "Namespaced"),
+        _Collection("EndpointSlice", _slices(namespace), names.LABEL_MODEL),
+        _peers(namespace),
+        _Collection("Secret", secrets, keys),
+    )
+
+
+def _peers(namespace: str) -> _Collection:
+    """The routers themselves, which find one another by the Service of their agents."""
+    return _Collection(PEERS, _slices(namespace), f"kubernetes.io/service-name={names.ROUTER_METRICS_SERVICE}")
+
+
+def _slices(namespace: str) -> str:
+    return f"/apis/discovery.k8s.io/v1/namespaces/{namespace}/endpointslices"
 
 
 @asynccontextmanager
@@ -70,10 +103,13 @@ async def connect(kubeconfig: str | None) -> AsyncIterator[ApiClient]:
         yield api
 
 
-async def watch_fleet(api: ApiClient, namespace: str, store: Store) -> None:
-    """Keep the store up to date; ends only by cancellation. `namespace` is the router's, which holds the keys."""
+async def watch_fleet(api: ApiClient, namespace: str, store: Store, tenant: str | None = None) -> None:
+    """Keep the store up to date; ends only by cancellation.
+
+    `namespace` is the router's, which holds the keys. A router for one `tenant` alone reads nothing outside it.
+    """
     async with asyncio.TaskGroup() as group:
-        for collection in _collections(namespace):
+        for collection in _collections(namespace, tenant):
             group.create_task(_Watch(api, collection, store).run())
 
 
@@ -108,7 +144,8 @@ class _Watch:
         """Take the whole list; its version."""
         async with await self._get(within=aiohttp.ClientTimeout(total=60)) as response:
             listing = await response.json()
-        self._store.replace(self._collection.kind, listing["items"])
+        found = (self._collection.unpack(item) for item in listing["items"])
+        self._store.replace(self._collection.kind, [item for item in found if item is not None])
         return str(listing["metadata"]["resourceVersion"])
 
     async def _watch(self, version: str) -> str:
@@ -130,10 +167,12 @@ class _Watch:
         found = event["object"]
         if event["type"] == "ERROR":
             raise _ExpiredError(str(found.get("reason")))
+        if event["type"] == "BOOKMARK" or (item := self._collection.unpack(found)) is None:
+            return str(found["metadata"]["resourceVersion"])
         if event["type"] == "DELETED":
-            self._store.remove(self._collection.kind, found)
-        elif event["type"] != "BOOKMARK":
-            self._store.put(self._collection.kind, found)
+            self._store.remove(self._collection.kind, item)
+        else:
+            self._store.put(self._collection.kind, item)
         return str(found["metadata"]["resourceVersion"])
 
     async def _get(self, *, within: aiohttp.ClientTimeout, **parameters: Any) -> aiohttp.ClientResponse:

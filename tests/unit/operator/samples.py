@@ -15,6 +15,7 @@ CONTEXT: Final = Context(
     endpoint="http://shimmy-router.shimmy-system.svc:8080/v1",
     llama_image="shimmy-engine-llama:0.1.0",
     airframe_image="shimmy-engine-airframe:0.1.0",
+    router_image="shimmy-router:0.1.0",
     fetch_egress=(AllowedEgress(ip_network("10.0.0.0/8"), (443,)),),
     api_server_addresses=(ip_address("10.96.0.1"), ip_address("192.0.2.1")),
 )

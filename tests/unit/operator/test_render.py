@@ -49,6 +49,7 @@ from shimmy_operator.render.metadata import Owner, stamped
 from shimmy_operator.render.namespace import render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
 from shimmy_operator.render.quota import render_quota
+from shimmy_operator.render.router import render_router_policy, render_tenant_router, with_tenant
 from shimmy_operator.render.secrets import Credentials, render_engine_token_secret, render_key_secret, render_mirror
 from shimmy_operator.render.service import render_service
 from shimmy_operator.render.service_account import render_service_account
@@ -78,9 +79,18 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "namespace": lambda: render_namespace("acme", NS),
     "quota": lambda: render_quota("acme", NS, Quota(gpus=4, memory="64Gi", pods=20)),
     "quota-without-bounds": lambda: render_quota("acme", NS, Quota()),
-    "network-policies": lambda: render_network_policies("acme", NS, FETCH, CONTEXT),
+    "network-policies": lambda: render_network_policies("acme", NS, FETCH, "Shared", CONTEXT),
     "network-policies-without-sources": lambda: render_network_policies(
-        "acme", NS, FetchPolicy(), replace(CONTEXT, fetch_egress=())
+        "acme", NS, FetchPolicy(), "Shared", replace(CONTEXT, fetch_egress=())
+    ),
+    "network-policies-own-router": lambda: render_network_policies("acme", NS, FETCH, "Dedicated", CONTEXT),
+    "router": lambda: render_tenant_router("acme", NS, TENANT, CONTEXT),
+    "router-policy": lambda: render_router_policy("acme", NS, CONTEXT, wanted=True),
+    "router-policy-unwanted": lambda: render_router_policy("acme", NS, CONTEXT, wanted=False),
+    "router-mirror": lambda: with_tenant(
+        render_mirror("acme", Credentials("a-token", {"default": "a-key"}), TENANT, NS),
+        {"metadata": {"name": "acme", "creationTimestamp": "2026-01-01T00:00:00Z"}, "spec": {"router": "Dedicated"}},
+        NS,
     ),
     "service-account": lambda: render_service_account("acme", NS),
     "secret-key": lambda: render_key_secret("acme", NS, "default", TENANT),
@@ -99,7 +109,7 @@ CASES: Final[dict[str, Callable[[], Any]]] = {
     "job-convert-file": lambda: render_job("acme", NS, MODEL, CANDLE_MODEL, CONTEXT),
     "job-convert-hub": lambda: render_job("acme", NS, MODEL, HUB_MODEL, replace(CONTEXT, fetch_network=NETWORK)),
     "deployment-adapter": lambda: render_deployment("acme", NS, OWNER, SMALL, served_with_adapter(), CONTEXT),
-    "network-policies-offline": lambda: render_network_policies("acme", NS, FETCH, OFFLINE),
+    "network-policies-offline": lambda: render_network_policies("acme", NS, FETCH, "Shared", OFFLINE),
     "authorities": lambda: render_authorities("acme", NS, TENANT, NETWORK),
     "discovery-account": lambda: discovery.render_account("acme", NS),
     "discovery-binding": lambda: discovery.render_binding("acme", NS, TENANT),

@@ -1,0 +1,41 @@
+"""A tenant's own router, and where the keys lie that its router reads."""
+
+from shimmy_api import names
+from shimmy_api.tenant import ShimmyTenantSpec
+from shimmy_operator.cluster.resources import Manifest
+from shimmy_operator.reconcile.children import delete, ensure, is_going, is_owned, prune
+from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.render.metadata import Owner
+from shimmy_operator.render.router import NAME, render_router_policy, render_tenant_router, with_tenant
+
+
+async def reconcile_router(environment: Environment, owner: Owner, namespace: str, spec: ShimmyTenantSpec) -> None:
+    """Have a router of the tenant's own if it wants one, and none otherwise."""
+    if spec.router == "Dedicated":
+        await ensure(environment, render_router_policy(owner.name, namespace, environment.context, wanted=True))
+        for rendered in render_tenant_router(owner.name, namespace, owner, environment.context):
+            await ensure(environment, rendered)
+        return
+    for kind in ("Deployment", "Service", "PodDisruptionBudget"):
+        await prune(environment, kind, namespace, owner.uid, ())
+    await prune(environment, "RoleBinding", namespace, owner.uid, {names.DISCOVERY_ACCESS})
+    if environment.store.get("NetworkPolicy", namespace, NAME) is not None:
+        # Walls are closed, never deleted: the operator has no right to.
+        await ensure(environment, render_router_policy(owner.name, namespace, environment.context, wanted=False))
+
+
+def mirror_namespace(environment: Environment, namespace: str, spec: ShimmyTenantSpec) -> str:
+    """The namespace of the router that serves the tenant."""
+    return namespace if spec.router == "Dedicated" else environment.settings.router_namespace
+
+
+async def ensure_mirror(
+    environment: Environment, tenant: Manifest, namespace: str, spec: ShimmyTenantSpec, mirror: Manifest
+) -> None:
+    """Have the keys where the tenant's router reads them, and nowhere else."""
+    home = mirror["metadata"]["namespace"]
+    await ensure(environment, with_tenant(mirror, tenant, namespace) if spec.router == "Dedicated" else mirror)
+    for other in {namespace, environment.settings.router_namespace} - {home}:
+        live = environment.store.get("Secret", other, mirror["metadata"]["name"])
+        if live is not None and is_owned(live, tenant["metadata"]["uid"]) and not is_going(live):
+            await delete(environment, live)
