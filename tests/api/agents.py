@@ -14,6 +14,8 @@ from devkit import ports
 from devkit.cluster import Cluster
 from devkit.cluster.client import Client
 
+START = 60.0
+"""Seconds within which one that was started knows the fleet."""
 REVIEW = "/apis/authorization.k8s.io/v1/selfsubjectrulesreviews"
 
 

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.api import objects, process
-from tests.api.agents import agent, identity, rights
+from tests.api.agents import START, agent, identity, rights
 from tests.api.objects import Manifest
 from tests.api.process import NAMESPACE
 
@@ -68,8 +68,8 @@ def test_its_agent_serves_the_tenant_and_the_shared_one_serves_the_others(fleet:
         agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}") as own,
         agent(fleet, NAMESPACE, "shimmy-router", tmp_path / "shared") as shared,
     ):
-        assert until(own.credentials, "the tenant's own", seconds=objects.SECONDS) == {TENANT: ["default"]}
-        known = until(lambda: shared.credentials().get(OTHER), "the shared one", seconds=objects.SECONDS)
+        assert until(own.credentials, "the tenant's own", seconds=START) == {TENANT: ["default"]}
+        known = until(lambda: shared.credentials().get(OTHER), "the shared one", seconds=START)
         assert known == ["default"]
         assert TENANT not in shared.credentials()
         # What changes in the tenant's spec reaches it, though it may read no ShimmyTenant.

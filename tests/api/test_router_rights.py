@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from tests.api import objects, process
-from tests.api.agents import agent, identity, rights
+from tests.api.agents import START, agent, identity, rights
 from tests.api.process import NAMESPACE
 
 from devkit.cluster import Cluster
@@ -94,7 +94,7 @@ def test_it_writes_no_object_of_the_fleet(router: Client) -> None:
 
 def test_the_agent_can_do_its_work_with_that(fleet: Cluster, tmp_path: Path) -> None:
     with agent(fleet, NAMESPACE, ACCOUNT, tmp_path) as running:
-        known = until(lambda: running.credentials().get(TENANT), "it knows the tenant's key", seconds=objects.SECONDS)
+        known = until(lambda: running.credentials().get(TENANT), "it knows the tenant's key", seconds=START)
     assert known == ["default"]
 
 
