@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from shimmy_api import errors, headers
 from shimmy_api.errors import ApiError
-from shimmy_router.als import LOGGED_RESPONSE_HEADERS, LOGGED_RESPONSE_TRAILERS, TAG_KEY_ID
+from shimmy_router.entries import entry_logger
 from shimmy_router.xds import filters
 from shimmy_router.xds.ext_proc import AWAY_STATUSES, ext_proc_filter
 from shimmy_router.xds.filters import overwrite, typed
@@ -16,7 +16,6 @@ TLS_LISTENER: Final = "shimmy-tls"
 STAT_PREFIX: Final = "shimmy"
 READY_PATH: Final = "/readyz"
 """Answered by Envoy itself: 200 once it has its first snapshot, 503 while it drains."""
-ACCESS_LOG: Final = "shimmy"
 
 _ADS: Final = {
     "ads": {},
@@ -80,7 +79,7 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         drain_timeout="5s",
         common_http_protocol_options={"idle_timeout": "900s", "headers_with_underscores_action": "DROP_HEADER"},
         http2_protocol_options={"max_concurrent_streams": 1000},
-        access_log=[_access_log(), *access_loggers],
+        access_log=[entry_logger(agent_service("5s")), *access_loggers],
         local_reply_config=_local_replies(),
         http_filters=[_health_check(), *filters.filters(), ext_proc_filter(), _router()],
         scoped_routes={
@@ -130,36 +129,6 @@ def agent_service(timeout: str) -> dict[str, Any]:
     """A gRPC service of the agent. While it is away, Envoy tries again at least every second."""
     backoff = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
     return {"envoy_grpc": {"cluster_name": AGENT_CLUSTER, "retry_policy": backoff}, "timeout": timeout}
-
-
-def _access_log() -> dict[str, Any]:
-    tags: list[dict[str, Any]] = [
-        {"tag": tag, "metadata": {"kind": {"route": {}}, "metadata_key": _metadata_key(tag)}}
-        for tag in (filters.META_TENANT, filters.META_MODEL)
-    ]
-    tags.append({"tag": TAG_KEY_ID, "request_header": {"name": headers.KEY_ID}})
-    common = {
-        "log_name": ACCESS_LOG,
-        "grpc_service": agent_service("5s"),
-        "transport_api_version": "V3",
-        "buffer_flush_interval": "1s",
-        "custom_tags": tags,
-    }
-    return {
-        "name": "envoy.access_loggers.http_grpc",
-        # Probes are no requests.
-        "filter": {"not_health_check_filter": {}},
-        "typed_config": typed(
-            "extensions.access_loggers.grpc.v3.HttpGrpcAccessLogConfig",
-            common_config=common,
-            additional_response_headers_to_log=list(LOGGED_RESPONSE_HEADERS),
-            additional_response_trailers_to_log=list(LOGGED_RESPONSE_TRAILERS),
-        ),
-    }
-
-
-def _metadata_key(tag: str) -> dict[str, Any]:
-    return {"key": filters.NAMESPACE, "path": [{"key": tag}]}
 
 
 def _local_replies() -> dict[str, Any]:

@@ -9,7 +9,7 @@ from prometheus_client import Metric
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.registry import Collector
 
-from shimmy_router.als import Entry
+from shimmy_router.entries import Entry
 from shimmy_router.fleet import Tenant
 from shimmy_router.limiter import Limiter
 from shimmy_router.limits.ledger import Ledger

@@ -127,9 +127,10 @@ function envoy_on_request(request)
   local body = request:body()
   local headers = request:headers()
   -- The public part of an API key is for the runner's journal.
-  local id = match(headers:get("x-shimmy-key"), "^%a* ?(sk%-shimmy%-%w%w%w%w%w%w%w%w)%-")
-  if id then
-    headers:add("x-shimmy-key-id", id)
+  local key = headers:get("x-shimmy-key")
+  local id = find(key, "sk-shimmy-", 1, true)
+  if id and id < 9 then
+    headers:add("x-shimmy-key-id", sub(key, id, id + 17))
   end
   headers:add("x-shimmy-route", body and model_in(body:getBytes(0, body:length())) or NO_MODEL)
 end

@@ -16,7 +16,7 @@ from shimmy_router.policies import need_of
 from shimmy_router.xds import ext_proc, filters
 from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
-from shimmy_router.xds.filters import overwrite, typed
+from shimmy_router.xds.filters import add, overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
 
@@ -138,7 +138,7 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
         "route": action,
-        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
+        "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
     }
 
 
@@ -156,14 +156,13 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
 
 
 def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
-    """What every request carries to a runner."""
-    values = {
-        headers.TENANT: tenant.name,
-        headers.PRIORITY: str(tenant.priority),
-        headers.WEIGHT: str(tenant.weight),
-        "te": "trailers",
-    }
-    return [overwrite(header, value) for header, value in values.items()]
+    """What every request carries to a runner. Priority 0 and weight 1 go without saying: each header costs time."""
+    values = {headers.TENANT: tenant.name}
+    if tenant.priority:
+        values[headers.PRIORITY] = str(tenant.priority)
+    if tenant.weight != 1:
+        values[headers.WEIGHT] = str(tenant.weight)
+    return [overwrite("te", "trailers"), *(add(header, value) for header, value in values.items())]
 
 
 def _retry_policy() -> dict[str, Any]:

@@ -6,14 +6,13 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from envoy.data.accesslog.v3 import accesslog_pb2
 from envoy.service.ext_proc.v3 import external_processor_pb2
 from google.protobuf.message import DecodeError
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from shimmy_api import errors, headers, names
-from shimmy_router.als import TAG_KEY_ID, Entry, entry_of
+from shimmy_router.entries import LINE, Entry, entry_of
 from shimmy_router.fleet import Key, Model, Tenant
 from shimmy_router.index import compile_fleet
 from shimmy_router.limits.ledger import Ledger
@@ -98,41 +97,25 @@ def test_no_object_breaks_the_store_or_gets_into_a_log(
 HEADER_VALUES = st.text() | st.sampled_from(["", "0", "12", "-1", "1.5", "1e9", "٣", "9" * 400, "nan", "0.250"])
 
 
+CODE = 6
+FIELDS = LINE.count("\t") + 1
+
+
 @FUZZ
-@given(
-    st.dictionaries(
-        st.sampled_from([*headers.__dict__.values(), "x"]).filter(lambda n: isinstance(n, str)), HEADER_VALUES
-    ),
-    st.dictionaries(st.sampled_from(["tenant", "model", TAG_KEY_ID, "x"]), st.text()),
-    st.integers(0, 2**32 - 1),
-    st.booleans(),
-)
-def test_any_access_log_record_is_an_entry_that_can_be_counted(
-    said: dict[str, str], tags: dict[str, str], code: int, leaves: bool
-) -> None:
-    logged = accesslog_pb2.HTTPAccessLogEntry()
-    for name, value in said.items():
-        logged.response.response_headers[name] = value
-        logged.response.response_trailers[name] = value
-    for name, value in tags.items():
-        logged.common_properties.custom_tags[name] = value
-    logged.response.response_code.value = code
-    logged.common_properties.response_flags.downstream_connection_termination = leaves
-    entry = entry_of(logged)
+@given(st.lists(HEADER_VALUES, min_size=FIELDS, max_size=FIELDS), st.integers(0, 2**32 - 1))
+def test_any_access_log_record_is_an_entry_that_can_be_counted(fields: list[str], code: int) -> None:
+    fields[CODE] = str(code)
+    entry = entry_of("\t".join(field.replace("\t", " ") for field in fields))
+    assert entry
     Metrics().count(entry)
-    for number in (entry.prompt_tokens, entry.completion_tokens, entry.queue_seconds):
+    for number in (entry.prompt_tokens, entry.completion_tokens, entry.queue_seconds, entry.seconds):
         assert number is None or 0 <= number < 1e17
 
 
 @FUZZ
-@given(st.binary(max_size=200))
-def test_any_bytes_are_an_entry_or_no_message(data: bytes) -> None:
-    logged = accesslog_pb2.HTTPAccessLogEntry()
-    try:
-        logged.ParseFromString(data)
-    except DecodeError:
-        return
-    assert isinstance(entry_of(logged), Entry)
+@given(st.text() | st.lists(st.text(), min_size=FIELDS, max_size=FIELDS).map("\t".join))
+def test_any_line_is_an_entry_or_none(line: str) -> None:
+    assert isinstance(entry_of(line), Entry | None)
 
 
 @FUZZ
