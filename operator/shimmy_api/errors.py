@@ -78,6 +78,7 @@ MOVED: Final = ApiError(
 )
 """From a runner to the router, which sends the request to that pod; no client sees it."""
 NOT_FOUND: Final = ApiError(404, "not_found", "There is nothing at this path.")
+METHOD_NOT_ALLOWED: Final = ApiError(405, "method_not_allowed", "This path does not take this method.")
 QUEUE_FULL: Final = ApiError(
     429,
     "queue_full",

@@ -5,13 +5,14 @@ import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from starlette.requests import Request
 from starlette.responses import Response
 
 from shimmy_api.errors import DRAINING, MODEL_NOT_FOUND, ApiError
+from shimmy_api.release import release
+from shimmy_api.unsupported import UNSUPPORTED, unsupported
 from shimmy_engine.callers import caller_of
 from shimmy_engine.exchange import Exchange, unless_left
 from shimmy_engine.model_card import ModelCard
@@ -25,18 +26,6 @@ from shimmy_engine.surfaces.shape import Head, Immediate, Parse
 
 BODY_TOO_LARGE: Final = ApiError(413, "request_too_large", f"The request body is longer than {MAX_BODY} bytes.")
 _NOTHING: Final = Generation(messages=(("user", "."),))
-_UNSUPPORTED: Final = (
-    ("POST", "/v1/embeddings", "give no embeddings"),
-    ("POST", "/api/embed", "give no embeddings"),
-    ("POST", "/api/embeddings", "give no embeddings"),
-    ("POST", "/api/pull", "take no models from a client: create a ShimmyModel"),
-    ("POST", "/api/push", "send no models anywhere"),
-    ("POST", "/api/create", "take no models from a client: create a ShimmyModel"),
-    ("POST", "/api/copy", "take no models from a client: create a ShimmyModel"),
-    ("DELETE", "/api/delete", "delete no models for a client: delete the ShimmyModel"),
-    ("POST", "/api/blobs/{digest}", "take no models from a client: create a ShimmyModel"),
-    ("HEAD", "/api/blobs/{digest}", "take no models from a client: create a ShimmyModel"),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,12 +71,12 @@ class Api:
             "/v1/models": openai.models,
             "/api/tags": ollama.tags,
             "/api/ps": lambda card: ollama.running(card, ready=service.parts.slot.served.supervisor.ready),
-            "/api/version": lambda _card: {"version": _version()},
+            "/api/version": lambda _card: {"version": release()},
             "/api/models": shimmy.models,
         }
         self.routes: list[Route] = [("POST", path, self._generating(parse)) for path, parse in generating.items()]
         self.routes += [("GET", path, _describing(describe)) for path, describe in describing.items()]
-        self.routes += [(method, path, _unsupported(what)) for method, path, what in _UNSUPPORTED]
+        self.routes += [(method, path, _unsupported(what)) for method, path, what in UNSUPPORTED]
         self.routes += [
             ("POST", GENERATE, self._generate),
             ("POST", "/v1/messages/count_tokens", self._count),
@@ -150,7 +139,7 @@ def _describing(describe: Callable[[ModelCard], object]) -> Endpoint:
 
 
 def _unsupported(what: str) -> Endpoint:
-    error = ApiError(501, "unsupported_operation", f"The engines behind this address {what}.")
+    error = unsupported(what)
 
     async def refuse(call: Call) -> Response:
         with suppress(RefusedError):
@@ -192,10 +181,3 @@ async def read_body(request: Request) -> bytes:
 
 def _json(value: object) -> Response:
     return Response(dump(value), media_type="application/json")
-
-
-def _version() -> str:
-    try:
-        return version("shimmy-operator")
-    except PackageNotFoundError:  # run from a checkout
-        return "0.0.0"

@@ -15,7 +15,7 @@ from starlette.types import Receive, Scope, Send
 from starlette.websockets import WebSocket
 
 from shimmy_api import headers
-from shimmy_api.errors import NOT_FOUND, UNTRUSTED_CALLER, ApiError
+from shimmy_api.errors import METHOD_NOT_ALLOWED, NOT_FOUND, UNTRUSTED_CALLER, ApiError
 from shimmy_engine.api import Api, Call, Endpoint
 from shimmy_engine.callers import request_id_of, standing_in
 from shimmy_engine.exchange import ClientLeftError
@@ -28,7 +28,6 @@ from shimmy_engine.service import Service
 from shimmy_engine.surfaces.choice import surface_of
 from shimmy_engine.websocket import converse
 
-WRONG_METHOD: Final = ApiError(405, "method_not_allowed", "This path does not take this method.")
 CLIENT_CLOSED_REQUEST: Final = 499
 """Nobody reads this answer; nginx logs such requests with this status."""
 _LARGEST_PAGE: Final = 1000
@@ -158,7 +157,7 @@ class Runner:
         return self._refuse(request, NOT_FOUND, request_id_of(request.headers))
 
     async def _wrong_method(self, request: Request, _error: Exception) -> Response:
-        return self._refuse(request, WRONG_METHOD, request_id_of(request.headers))
+        return self._refuse(request, METHOD_NOT_ALLOWED, request_id_of(request.headers))
 
 
 def _natural(query: QueryParams, key: str, default: int) -> int:

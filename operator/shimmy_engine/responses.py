@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from shimmy_api import headers
+from shimmy_api.error_shapes import extra_headers
 from shimmy_api.errors import ApiError
 from shimmy_engine.results import Usage
 from shimmy_engine.surfaces.openai import OPENAI
@@ -16,15 +17,8 @@ Headers = dict[str, str]
 
 
 def refusal(error: ApiError, surface: Surface = OPENAI, request_id: str = "") -> Response:
-    """The error as a response of this API.
-
-    What is not implemented will not be so at the next try either; the clients of OpenAI and Anthropic, which repeat
-    every 5xx, take that from x-should-retry (`_should_retry` in their _base_client.py).
-    """
-    extra = {"retry-after": str(error.retry_after)} if error.retry_after else {}
-    if error.status == 501:
-        extra["x-should-retry"] = "false"
-    return Response(surface.error(error, request_id), error.status, extra, "application/json")
+    """The error as a response of this API."""
+    return Response(surface.error(error, request_id), error.status, dict(extra_headers(error)), "application/json")
 
 
 def usage_headers(usage: Usage) -> Headers:

@@ -11,7 +11,7 @@ from shimmy_api.errors import ApiError
 from shimmy_api.fallback import Trigger
 from shimmy_router.fleet import Fallback, Fleet, Key, Model, Substitute, Tenant, Token
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.routes import API_PATHS, MODELS_PATH
+from shimmy_router.xds.paths import API_PATHS, MODELS_PATH
 
 Json = dict[str, Any]
 

@@ -3,11 +3,11 @@
 from collections.abc import Sequence
 from typing import Any, Final
 
-from shimmy_api import errors, headers
-from shimmy_api.errors import ApiError
+from shimmy_api import headers
 from shimmy_router.entries import entry_logger
+from shimmy_router.replies import local_replies
 from shimmy_router.xds import filters
-from shimmy_router.xds.ext_proc import AWAY_STATUSES, ext_proc_filter
+from shimmy_router.xds.ext_proc import ext_proc_filter
 from shimmy_router.xds.filters import overwrite, typed
 
 AGENT_CLUSTER: Final = "shimmy-agent"
@@ -23,22 +23,6 @@ _ADS: Final = {
     # Until the agent has told what is allowed, Envoy does not listen; a 401 in that time would be a lie.
     "initial_fetch_timeout": "0s",
 }
-
-_REPLIES: Final[tuple[tuple[dict[str, Any], ApiError], ...]] = (
-    ({"response_flag_filter": {"flags": ["NR"]}}, errors.INVALID_KEY),
-    ({"response_flag_filter": {"flags": ["UH", "NC"]}}, errors.MODEL_UNAVAILABLE),
-    ({"response_flag_filter": {"flags": ["UT", "SI", "DT", "UMSDR"]}}, errors.ENGINE_TIMEOUT),
-    ({"response_flag_filter": {"flags": ["UF", "UC", "UR", "LR", "URX", "UPE"]}}, errors.ENGINE_FAILED),
-    ({"response_flag_filter": {"flags": ["OM", "UO", "DO"]}}, errors.OVERLOADED),
-    ({"response_flag_filter": {"flags": ["DPE"]}}, errors.BAD_REQUEST),
-)
-"""Envoy's own answers by response flag (Envoy docs, access log format, %RESPONSE_FLAGS%); the first that fits."""
-_BY_STATUS: Final = (
-    errors.BODY_TOO_LARGE,
-    errors.HEADERS_TOO_LARGE,
-    errors.REQUEST_TIMEOUT,
-    errors.ROUTER_FAILED,
-)
 
 
 def listener(
@@ -80,7 +64,8 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         common_http_protocol_options={"idle_timeout": "900s", "headers_with_underscores_action": "DROP_HEADER"},
         http2_protocol_options={"max_concurrent_streams": 1000},
         access_log=[entry_logger(agent_service("5s")), *access_loggers],
-        local_reply_config=_local_replies(),
+        upgrade_configs=[{"upgrade_type": "websocket"}],
+        local_reply_config=local_replies(),
         http_filters=[_health_check(), *filters.filters(), ext_proc_filter(), _router()],
         scoped_routes={
             "name": "tenants",
@@ -129,34 +114,3 @@ def agent_service(timeout: str) -> dict[str, Any]:
     """A gRPC service of the agent. While it is away, Envoy tries again at least every second."""
     backoff = {"retry_back_off": {"base_interval": "0.1s", "max_interval": "1s"}}
     return {"envoy_grpc": {"cluster_name": AGENT_CLUSTER, "retry_policy": backoff}, "timeout": timeout}
-
-
-def _local_replies() -> dict[str, Any]:
-    no_key = {"header_filter": {"header": {"name": filters.KEY, "present_match": True, "invert_match": True}}}
-    no_route = {"response_flag_filter": {"flags": ["NR"]}}
-    mappers = [_mapper({"and_filter": {"filters": [no_route, no_key]}}, errors.MISSING_KEY)]
-    mappers += [_mapper(condition, error) for condition, error in _REPLIES]
-    mappers += [_mapper(_status(error.status), error) for error in _BY_STATUS]
-    mappers += [_mapper(_status(status), errors.AGENT_AWAY) for status in AWAY_STATUSES]
-    # The routes' own answers are JSON as they are.
-    as_it_is = {"text_format_source": {"inline_string": "%LOCAL_REPLY_BODY%"}, "content_type": "application/json"}
-    return {"mappers": mappers, "body_format": as_it_is}
-
-
-def _mapper(condition: dict[str, Any], error: ApiError) -> dict[str, Any]:
-    extra = {}
-    if error.retry_after is not None:
-        extra["retry-after"] = str(error.retry_after)
-    if error.status == errors.INVALID_KEY.status:
-        extra["www-authenticate"] = "Bearer"  # RFC 9110, section 15.5.2
-    return {
-        "filter": condition,
-        "status_code": error.status,
-        "body": {"inline_string": error.body().decode()},
-        "headers_to_add": [overwrite(name, value) for name, value in extra.items()],
-    }
-
-
-def _status(code: int) -> dict[str, Any]:
-    value = {"default_value": code, "runtime_key": "shimmy.unused"}
-    return {"status_code_filter": {"comparison": {"op": "EQ", "value": value}}}

@@ -94,7 +94,8 @@ def connect(url: str, headers: dict[str, str]) -> WebSocket:
     connection = WSConnection(ConnectionType.CLIENT)
     opened = WebSocket(wire, connection)
     extra = [(name.encode(), value.encode()) for name, value in headers.items()]
-    wire.sendall(connection.send(Request(host=split.netloc, target=split.path, extra_headers=extra)))
+    target = f"{split.path}?{split.query}" if split.query else split.path
+    wire.sendall(connection.send(Request(host=split.netloc, target=target, extra_headers=extra)))
     while not opened.status:
         opened._receive()
     return opened

@@ -22,7 +22,7 @@ WEBSOCKET = "/ws"
 
 def _initial(path: str, **config: Any) -> dict[str, Any]:
     """A route that is chosen before the model is known."""
-    return _route({"path": path}, **filters.enabled(), **config)
+    return _route({"path": path}, **filters.reads_body(), **config)
 
 
 def _of_model(model: str, **config: Any) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from shimmy_api.error_shapes import ANTHROPIC_REQUEST_ID, anthropic_body, anthropic_error
 from shimmy_api.errors import ApiError
 from shimmy_engine.requests import Generation
 from shimmy_engine.results import Result, Usage
@@ -26,16 +27,6 @@ _TOLERANCE: Final = Tolerance(
     },
 )
 _PREFILL: Final = "The last message must have the role 'user': this model's engine cannot go on from a started answer."
-_ERROR_TYPES: Final = {
-    400: "invalid_request_error",
-    401: "authentication_error",
-    403: "permission_error",
-    404: "not_found_error",
-    413: "request_too_large",
-    429: "rate_limit_error",
-    503: "overloaded_error",
-    504: "timeout_error",
-}
 _STOP_REASONS: Final = {"stop": "end_turn", "length": "max_tokens"}
 
 
@@ -158,7 +149,7 @@ class MessageShape:
 
     def failure(self, error: ApiError) -> bytes:
         """An error event, at which Anthropic's client raises."""
-        return _event("error", error=_error(error))
+        return _event("error", error=anthropic_error(error))
 
     def _message(self, content: list[dict[str, Any]], usage: Usage) -> dict[str, Any]:
         named = {"id": f"msg_{self.head.id}", "type": "message", "role": "assistant", "model": self.head.model}
@@ -180,16 +171,4 @@ def _event(kind: str, **content: Any) -> bytes:
     return encode_event(dump({"type": kind, **content}), event=kind)
 
 
-def _error(error: ApiError) -> dict[str, Any]:
-    """Our code stands where Anthropic's own finer codes stand (`ErrorDetails` of its client)."""
-    other = "invalid_request_error" if error.status < 500 else "api_error"
-    kind = _ERROR_TYPES.get(error.status, other)
-    return {"type": kind, "message": error.message, "details": {"error_code": error.code}}
-
-
-def error_body(error: ApiError, request_id: str) -> bytes:
-    """An error in Anthropic's words."""
-    return dump({"type": "error", "error": _error(error), "request_id": request_id}).encode()
-
-
-ANTHROPIC: Final = Surface("anthropic", error_body, request_id_header="request-id")
+ANTHROPIC: Final = Surface("anthropic", anthropic_body, request_id_header=ANTHROPIC_REQUEST_ID)

@@ -10,6 +10,7 @@ from typing import Annotated, Any, Final, Literal
 
 from pydantic import Field
 
+from shimmy_api.error_shapes import ollama_body
 from shimmy_api.errors import ApiError
 from shimmy_engine.model_card import ModelCard
 from shimmy_engine.requests import Generation
@@ -180,7 +181,7 @@ class OllamaShape:
 
     def failure(self, error: ApiError) -> bytes:
         """A line with the error, at which Ollama's client raises."""
-        return error_body(error, "") + b"\n"
+        return ollama_body(error) + b"\n"
 
 
 def _object(shape: OllamaShape, text: str) -> dict[str, Any]:
@@ -265,9 +266,4 @@ def show(card: ModelCard) -> dict[str, Any]:
     }
 
 
-def error_body(error: ApiError, _request_id: str) -> bytes:
-    """An error as Ollama's clients read it, with our code beside it."""
-    return json.dumps({"error": error.message, "code": error.code}, separators=(",", ":")).encode()
-
-
-OLLAMA: Final = Surface("ollama", error_body)
+OLLAMA: Final = Surface("ollama", lambda error, _request_id: ollama_body(error))

@@ -72,24 +72,42 @@ local function ascii(hex)
   return code < 128 and char(code) or nil
 end
 
--- The name of a model in the inside of a JSON string.
+-- The same name without Ollama's default tag, or a fault. It has what models and aliases consist of: nothing else may
+-- become a header.
+local function plain(name)
+  if sub(name, -7) == ":latest" then
+    name = sub(name, 1, -8)
+  end
+  return match(name, "^[%w._:/-]+$") or NO_SUCH_NAME
+end
+
+-- The name of a model in the inside of a JSON string, or a fault.
 local function name_in(text)
   if find(text, "\\", 1, true) then
     text = gsub(gsub(text, "\\/", "/"), "\\u(%x%x%x%x)", ascii)
   end
-  -- What models and aliases consist of: nothing else may become a header.
-  return match(text, "^[%w._:/-]+$") or NO_SUCH_NAME
+  return plain(text)
 end
 
--- The name of the model in a request's body, or a fault.
+-- The public part of an API key is for the runner's journal.
+local function add_key_id(headers)
+  local key = headers:get("x-shimmy-key")
+  local id = find(key, "sk-shimmy-", 1, true)
+  if id and id < 9 then
+    headers:add("x-shimmy-key-id", sub(key, id, id + 17))
+  end
+end
+
+-- The name of the model in a request's body, or a fault. Older clients of Ollama call it `name`.
 function model_in(body)
+  local otherwise = NO_MODEL
   local at, found = next_byte(body, 1)
   if found ~= OPEN_OBJECT then
     return INVALID_JSON
   end
   at, found = next_byte(body, at + 1)
   if found == CLOSE_OBJECT then
-    return NO_MODEL
+    return otherwise
   end
   while found == QUOTE do
     local key = at
@@ -97,7 +115,9 @@ function model_in(body)
     if not at then
       return INVALID_JSON
     end
-    local is_model = at - key == 6 and sub(body, key + 1, at - 1) == "model"
+    local length = at - key - 1
+    local is_model = length == 5 and sub(body, key + 1, at - 1) == "model"
+    local is_name = length == 4 and sub(body, key + 1, at - 1) == "name"
     at, found = next_byte(body, at + 1)
     if found ~= COLON then
       return INVALID_JSON
@@ -111,9 +131,12 @@ function model_in(body)
     if is_model then
       return first == QUOTE and at > value + 1 and name_in(sub(body, value + 1, at - 1)) or NO_MODEL
     end
+    if is_name and first == QUOTE then
+      otherwise = name_in(sub(body, value + 1, at - 1))
+    end
     at, found = next_byte(body, at + 1)
     if found == CLOSE_OBJECT then
-      return NO_MODEL
+      return otherwise
     end
     if found ~= COMMA then
       return INVALID_JSON
@@ -126,11 +149,6 @@ end
 function envoy_on_request(request)
   local body = request:body()
   local headers = request:headers()
-  -- The public part of an API key is for the runner's journal.
-  local key = headers:get("x-shimmy-key")
-  local id = find(key, "sk-shimmy-", 1, true)
-  if id and id < 9 then
-    headers:add("x-shimmy-key-id", sub(key, id, id + 17))
-  end
+  add_key_id(headers)
   headers:add("x-shimmy-route", body and model_in(body:getBytes(0, body:length())) or NO_MODEL)
 end

@@ -76,5 +76,6 @@ def http2() -> dict[str, Any]:
     return typed(
         "extensions.upstreams.http.v3.HttpProtocolOptions",
         common_http_protocol_options={"idle_timeout": "60s"},  # before the runner closes: after 75 s
-        explicit_http_config={"http2_protocol_options": {"connection_keepalive": keepalive}},
+        # RFC 8441: WebSockets over HTTP/2.
+        explicit_http_config={"http2_protocol_options": {"connection_keepalive": keepalive, "allow_connect": True}},
     )

@@ -24,11 +24,16 @@ META_MODEL: Final = "model"
 META_TENANT: Final = "tenant"
 META_TOKEN: Final = "engine-token"  # noqa: S105 - the name of an entry, of endpoint metadata only
 
+NO_ROUTE: Final = 598
+NO_PATH: Final = 597
+"""Statuses by which a tenant's table says that it has nothing: no such model or none yet, no such path. The listener
+makes answers of them; nothing else has them."""
+
 MODEL_FILTER: Final = "shimmy.model"
-ON_DEMAND: Final = (MODEL_FILTER,)
+_SOCKET: Final = "socket"
 
 
-def typed(name: str, **fields: Any) -> dict[str, Any]:
+def typed(name: str, /, **fields: Any) -> dict[str, Any]:
     """The message `envoy.NAME` in an Any."""
     return {TYPE: f"{_TYPES}.{name}", **fields}
 
@@ -43,21 +48,27 @@ def add(header: str, value: str) -> dict[str, Any]:
     return {"header": {"key": header, "value": value}, "append_action": "APPEND_IF_EXISTS_OR_ADD"}
 
 
-def enabled() -> dict[str, Any]:
-    """typed_per_filter_config of a route whose requests pass the filters."""
-    return {name: typed("config.route.v3.FilterConfig", config={}) for name in ON_DEMAND}
+def reads_body() -> dict[str, Any]:
+    """typed_per_filter_config of a route whose requests name the model in the body."""
+    return {MODEL_FILTER: typed("config.route.v3.FilterConfig", config={})}
+
+
+def reads_query() -> dict[str, Any]:
+    """typed_per_filter_config of a route whose requests name the model in the query or a header."""
+    return {MODEL_FILTER: typed("extensions.filters.http.lua.v3.LuaPerRoute", name=_SOCKET)}
 
 
 def filters() -> list[dict[str, Any]]:
     """The filters, disabled, in the order in which a request passes them."""
-    return [_disabled(MODEL_FILTER, _model())]
-
-
-def _disabled(name: str, config: dict[str, Any]) -> dict[str, Any]:
-    return {"name": name, "disabled": True, "typed_config": config}
+    return [{"name": MODEL_FILTER, "disabled": True, "typed_config": _model()}]
 
 
 def _model() -> dict[str, Any]:
     """In Lua, as a parse of the whole body and the filters that turn it into a header cost three times as much."""
-    script = files("shimmy_router").joinpath("lua", "model.lua").read_text(encoding="utf-8")
-    return typed("extensions.filters.http.lua.v3.Lua", default_source_code={"inline_string": script})
+    scripts = files("shimmy_router").joinpath("lua")
+    model, socket = (scripts.joinpath(name).read_text(encoding="utf-8") for name in ("model.lua", "socket.lua"))
+    return typed(
+        "extensions.filters.http.lua.v3.Lua",
+        default_source_code={"inline_string": model},
+        source_codes={_SOCKET: {"inline_string": model + socket}},
+    )

@@ -1,40 +1,41 @@
 """A tenant's routes: the RouteConfiguration that the scopes of all its keys name."""
 
-import json
 from collections.abc import Iterator
 from typing import Any, Final
 
 from envoy.config.route.v3 import route_pb2
 
 from shimmy_api import errors, headers
-from shimmy_api.errors import ApiError
 from shimmy_api.fallback import Trigger
+from shimmy_api.release import release
 from shimmy_router.fleet import Model, Substitute, Tenant
 from shimmy_router.limits.answers import token_headers
 from shimmy_router.limits.tokens import Verdict
 from shimmy_router.policies import need_of
-from shimmy_router.xds import ext_proc, filters
+from shimmy_router.xds import ext_proc, filters, lists, paths
 from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
-from shimmy_router.xds.filters import add, overwrite, typed
+from shimmy_router.xds.filters import overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
-API_PATHS: Final = ("/v1/chat/completions", "/v1/completions")
-MODELS_PATH: Final = "/v1/models"
-
+_LATEST: Final = ":latest"
+_OLLAMA: Final = "Ollama is running"
+"""By which clients know an Ollama."""
+_TYPE: Final = "content-type"
+_JSON: Final = "application/json"
 _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
 
 def routes(tenant: Tenant, verdict: Verdict | None = None) -> Resource:
     """The tenant's RouteConfiguration; with a verdict, the one that refuses its requests for now."""
-    known = {name: model for model in tenant.models for name in (model.name, *model.aliases)}
-    table: dict[str, Any] = {name: _action(_model_route(tenant, model, verdict)) for name, model in known.items()}
-    table[filters.INVALID_JSON] = _action(refusal(tenant, errors.INVALID_JSON))
-    table[filters.NO_MODEL] = _action(refusal(tenant, errors.NO_MODEL))
+    actions = {model.name: _action(_model_route(tenant, model, verdict)) for model in tenant.models}
+    # The filter takes Ollama's default tag off; a name that has it stands behind one that is the same without.
+    table: dict[str, Any] = {name.removesuffix(_LATEST): actions[model.name] for name, model in lists.named(tenant)}
+    table |= {name: actions[model.name] for name, model in lists.named(tenant) if not name.endswith(_LATEST)}
     others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, verdict)))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
@@ -62,19 +63,6 @@ def routes(tenant: Tenant, verdict: Verdict | None = None) -> Resource:
     return Resource.of(tenant.name, parse(configuration, route_pb2.RouteConfiguration))
 
 
-def models_body(tenant: Tenant) -> str:
-    """OpenAI's list of models: those that the tenant can use, and their aliases."""
-    ids = sorted((name, model.owner) for model in tenant.models for name in (model.name, *model.aliases))
-    data = [{"id": name, "object": "model", "created": 0, "owned_by": owner} for name, owner in ids]
-    return json.dumps({"object": "list", "data": data}, separators=(",", ":"))
-
-
-def refusal(tenant: Tenant, error: ApiError, match: dict[str, Any] | None = None) -> dict[str, Any]:
-    """A route that answers with an error."""
-    extra = [] if error.retry_after is None else [overwrite("retry-after", str(error.retry_after))]
-    return _direct(tenant, match or {"prefix": "/"}, error.status, error.body().decode(), extra)
-
-
 def _limits(tenant: Tenant) -> dict[str, Any]:
     """Of a tenant whose requests the agent counts."""
     if (need := need_of(tenant)) is None:
@@ -86,24 +74,49 @@ def _limits(tenant: Tenant) -> dict[str, Any]:
 
 
 def _other_routes(tenant: Tenant, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
-    """For a request whose model is not known, or not yet."""
-    asked = {"prefix": "/", "headers": [{"name": filters.ROUTE, "present_match": True}]}
-    yield refusal(tenant, errors.MODEL_NOT_FOUND, asked)
-    for path in API_PATHS:
-        # Reached before the body was read, and again only if the filters could not name a model.
-        match = {"path": path, "headers": [_method("POST")]}
-        if verdict and not any(stands_in(model) for model in tenant.models):
-            yield used_up(tenant, verdict, match)
-        else:
-            yield {**refusal(tenant, errors.NO_MODEL, match), "typed_per_filter_config": filters.enabled()}
-    listing = {"path": MODELS_PATH, "headers": [_method("GET")]}
+    """For a request whose model is not known, or not yet: reached before the filter, and again if it found none."""
+    used = verdict if not any(stands_in(model) for model in tenant.models) else None
+    for path in paths.API_PATHS:
+        yield _pending(tenant, used, {"path": path, "headers": [_method("POST")]}, filters.reads_body())
+    socket = {"path": paths.SOCKET_PATH, "headers": [_method("GET")]}
+    yield _pending(tenant, used, socket, filters.reads_query())
     uncounted = {"typed_per_filter_config": ext_proc.switched_off()}
-    yield {**_direct(tenant, listing, 200, models_body(tenant), []), **uncounted}
-    yield {**refusal(tenant, errors.NOT_FOUND), **uncounted}
+    for path, body, kind in _lists(tenant):
+        match = {"path": path, "headers": [_reads()]}
+        yield _direct(tenant, match, 200, body, [overwrite(_TYPE, kind)]) | uncounted
+    yield _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
+
+
+def _pending(
+    tenant: Tenant, verdict: Verdict | None, match: dict[str, Any], found_by: dict[str, Any]
+) -> dict[str, Any]:
+    """A route of requests whose model is to be found."""
+    if verdict:
+        return used_up(tenant, verdict, match)
+    return _nothing(tenant, match, filters.NO_ROUTE) | {"typed_per_filter_config": found_by}
+
+
+def _lists(tenant: Tenant) -> Iterator[tuple[str, str, str]]:
+    """Paths, bodies and their type."""
+    answers = {
+        paths.MODELS_PATH: lists.models(tenant),
+        paths.OLLAMA_TAGS: lists.ollama_tags(tenant),
+        paths.OLLAMA_RUNNING: lists.ollama_running(tenant),
+        paths.OLLAMA_VERSION: {"version": release()},
+        paths.SHIMMY_MODELS: lists.shimmy_models(tenant),
+    }
+    answers |= {f"{paths.MODELS_PATH}/{name}": lists.model_object(name, model) for name, model in lists.named(tenant)}
+    for path, answer in answers.items():
+        yield path, lists.dump(answer), _JSON
+    yield paths.ROOT, _OLLAMA, "text/plain"
 
 
 def _method(name: str) -> dict[str, Any]:
     return {"name": ":method", "string_match": {"exact": name}}
+
+
+def _reads() -> dict[str, Any]:
+    return {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 
 
 def used_up(tenant: Tenant, verdict: Verdict, match: dict[str, Any] | None = None) -> dict[str, Any]:
@@ -138,7 +151,7 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
         "route": action,
-        "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
+        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
     }
 
 
@@ -156,13 +169,14 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
 
 
 def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
-    """What every request carries to a runner. Priority 0 and weight 1 go without saying: each header costs time."""
-    values = {headers.TENANT: tenant.name}
-    if tenant.priority:
-        values[headers.PRIORITY] = str(tenant.priority)
-    if tenant.weight != 1:
-        values[headers.WEIGHT] = str(tenant.weight)
-    return [overwrite("te", "trailers"), *(add(header, value) for header, value in values.items())]
+    """What every request carries to a runner."""
+    values = {
+        headers.TENANT: tenant.name,
+        headers.PRIORITY: str(tenant.priority),
+        headers.WEIGHT: str(tenant.weight),
+        "te": "trailers",
+    }
+    return [overwrite(header, value) for header, value in values.items()]
 
 
 def _retry_policy() -> dict[str, Any]:
@@ -185,6 +199,11 @@ def _retry_policy() -> dict[str, Any]:
     }
 
 
+def _nothing(tenant: Tenant, match: dict[str, Any], status: int) -> dict[str, Any]:
+    """A route that leaves the answer to the listener."""
+    return {"match": match, "metadata": _metadata(tenant, ""), "direct_response": {"status": status}}
+
+
 def _direct(
     tenant: Tenant, match: dict[str, Any], status: int, body: str, extra: list[dict[str, Any]]
 ) -> dict[str, Any]:
@@ -192,7 +211,7 @@ def _direct(
         "match": match,
         "metadata": _metadata(tenant, ""),
         "direct_response": {"status": status, "body": {"inline_string": body}},
-        "response_headers_to_add": [overwrite("content-type", "application/json"), *extra],
+        "response_headers_to_add": extra,
     }
 
 

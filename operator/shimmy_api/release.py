@@ -1,0 +1,11 @@
+"""Which release of the project this is."""
+
+from importlib.metadata import PackageNotFoundError, version
+
+
+def release() -> str:
+    """Its version, or 0.0.0 in a checkout that is not installed."""
+    try:
+        return version("shimmy-operator")
+    except PackageNotFoundError:
+        return "0.0.0"
