@@ -1,6 +1,7 @@
 """Keeps the published snapshot equal to what the store's objects describe."""
 
 import asyncio
+import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
@@ -15,8 +16,11 @@ from shimmy_router.store import Store
 from shimmy_router.xds.compiler import Compiler
 from shimmy_router.xds.resources import Place, Resource, Update
 from shimmy_router.xds.routes import routes
+from shimmy_router.xds.tables import tables
 
 Follower = Callable[[str, Tenant | None], None]
+
+log = logging.getLogger(__name__)
 
 _SLICE_SECONDS: Final = 0.005
 """So long tenants are compiled in one go. Then what they give is published, and newer changes come first."""
@@ -46,6 +50,7 @@ class Assembler:
         self._index = FleetIndex(only)
         self._compiler = Compiler()
         self._changed = asyncio.Event()
+        self._denied: dict[str, tuple[str, ...]] = {}
         self._queue: dict[str, None] = {}
         """Tenants to compile, in order."""
         self.store = Store(self._take, self._changed.set)
@@ -66,6 +71,7 @@ class Assembler:
                 self._publish(self._compile_slice())
                 if not self._queue:
                     self._publish(self._compiler.retire())
+                    self._tell_denied()
                 await asyncio.sleep(0)
 
     def judged(self, names: Iterable[str]) -> None:
@@ -75,9 +81,8 @@ class Assembler:
 
     def unjudged(self) -> list[Resource]:
         """The routes of tenants that are refused now, as they are when they are not."""
-        return [
-            routes(tenant) for name in self._quotas.verdicts if (tenant := self._index.tenant(name)) and tenant.open
-        ]
+        tenants = (self._index.tenant(name) for name in self._quotas.verdicts)
+        return [routes(tenant, table) for tenant in tenants if tenant for table in tables(tenant)]
 
     async def _begin(self) -> None:
         """Publish the first whole snapshot, in the place of one that was saved."""
@@ -87,6 +92,7 @@ class Assembler:
             await asyncio.sleep(0)
             self._queue.update(dict.fromkeys(self._index.refresh()))
         self._compiler.retire()
+        self._tell_denied()
         self._publish(self._publisher.snapshot.towards(self._compiler.snapshot()), first=True)
 
     def _compile_slice(self) -> Update:
@@ -107,6 +113,14 @@ class Assembler:
     def _publish(self, update: Update, *, first: bool = False) -> None:
         if (update or first) and self._publisher.publish(update, time.time()):
             self._metrics.published()
+
+    def _tell_denied(self) -> None:
+        """Say which tokens lead nowhere since an older tenant names the same issuer in another way, or the subject."""
+        denied = dict(self._index.tokens.denied)
+        for tenant in denied.keys() - {t for t, entries in self._denied.items() if denied.get(t) == entries}:
+            log.warning("tenant %s: an older tenant has the issuer or a subject of tokens %s", tenant, denied[tenant])
+        self._denied = denied
+        self._metrics.denied(sum(map(len, denied.values())))
 
     def _take(self, kind: str, key: ObjectKey, old: Record | None, new: Record | None) -> None:
         self._quotas.take(key, old, new)

@@ -20,6 +20,7 @@ from shimmy_router.fleet import (
 from shimmy_router.records import (
     Endpoint,
     InstanceRecord,
+    IssuerRecord,
     KeysRecord,
     ModelRecord,
     SliceRecord,
@@ -96,6 +97,7 @@ def compile_tenant(
     record: TenantRecord,
     secret: KeysRecord | None,
     ambiguous: Callable[[str], bool],
+    tokens: tuple[Token, ...],
     own: Sequence[OwnModel],
     offered: Iterable[OwnModel],
 ) -> Tenant:
@@ -109,7 +111,7 @@ def compile_tenant(
         name=record.name,
         namespace=record.namespace,
         keys=tuple(_keys(record, secret, ambiguous)),
-        tokens=tuple(_tokens(record, secret)),
+        tokens=tokens,
         models=tuple(sorted(models, key=lambda m: m.name)),
         limits=record.limits,
         priority=record.priority,
@@ -178,16 +180,23 @@ def _keys(record: TenantRecord, secret: KeysRecord | None, ambiguous: Callable[[
         )
 
 
-def _tokens(record: TenantRecord, secret: KeysRecord | None) -> Iterator[Token]:
-    """The tokens whose issuer's keys are known."""
+def own_tokens(record: TenantRecord, secret: KeysRecord | None, cluster: IssuerRecord | None) -> tuple[Token, ...]:
+    """A tenant's tokens whose issuer's keys are known; `cluster` issues those of ServiceAccounts."""
+    result = []
     for entry in record.tokens:
         jwks = secret.jwks.get(entry.name) if secret else None
-        if not entry.issuer or not jwks:
+        issuer = entry.issuer
+        if issuer is None and cluster:
+            issuer, jwks = cluster.issuer, cluster.jwks
+        if not issuer or not jwks:
             continue
         models = None if entry.models is None else frozenset(entry.models)
-        yield Token(
-            entry.name, entry.issuer, entry.audience, entry.claim, entry.values, jwks, models, limits=entry.limits
+        result.append(
+            Token(
+                entry.name, issuer, entry.audience, entry.claim, entry.values, jwks, models=models, limits=entry.limits
+            )
         )
+    return tuple(result)
 
 
 def _usable(endpoints: set[Endpoint]) -> tuple[Endpoint, ...]:

@@ -9,11 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from shimmy_api import names
-from shimmy_router.assembly import OwnModel, compile_tenant, own_models
-from shimmy_router.fleet import Fleet, Tenant
+from shimmy_router.assembly import OwnModel, compile_tenant, own_models, own_tokens
+from shimmy_router.claims import TokenClaims
+from shimmy_router.fleet import Fleet, Tenant, Token
 from shimmy_router.records import (
     FleetRecord,
     InstanceRecord,
+    IssuerRecord,
     KeysRecord,
     ModelRecord,
     ObjectKey,
@@ -46,6 +48,8 @@ class FleetIndex:
         """By key: how many entries hold it, by the label's value of their Secret."""
         self._spaces: defaultdict[str, dict[ObjectKey, _Spaced]] = defaultdict(dict)
         """What there is in each namespace. The kind is part of the key."""
+        self._issuer: IssuerRecord | None = None
+        self.tokens = TokenClaims(self._rank)
         self._own: dict[str, tuple[OwnModel, ...]] = {}
         self._offers: defaultdict[str, dict[str, OwnModel]] = defaultdict(dict)
         """By the tenant to which a model is offered, or _ALL: by the name of its cluster."""
@@ -57,6 +61,8 @@ class FleetIndex:
     def update(self, kind: str, key: ObjectKey, old: FleetRecord | None, new: FleetRecord | None) -> None:
         """Take what became of one object; None for one that is not there."""
         place = (f"{kind}/{key[0]}", key[1])
+        if isinstance(old, TenantRecord) and not (isinstance(new, TenantRecord) and new.created == old.created):
+            self._views.update(dict.fromkeys(sorted(self.tokens.put(old.name, ()))))  # while its age is known
         if old is not None:
             self._touch(old)
             self._forget(place, old)
@@ -69,6 +75,7 @@ class FleetIndex:
         first = dict(self._stale)
         self._stale.clear()
         for name in first:
+            self._views.update(dict.fromkeys(sorted(self.tokens.put(name, self._own_tokens(name)))))
             new = self._own_models(name)
             if new != (old := self._own.get(name, ())):
                 self._views[name] = None
@@ -87,7 +94,8 @@ class FleetIndex:
             return None
         offered = {**self._offers.get(_ALL, {}), **self._offers.get(name, {})}
         visible = [model for model in offered.values() if model.model.owner != name]
-        return compile_tenant(record, self._secret(name), self.is_ambiguous, self._own.get(name, ()), visible)
+        tokens = self.tokens.admitted(name)
+        return compile_tenant(record, self._secret(name), self.is_ambiguous, tokens, self._own.get(name, ()), visible)
 
     def names(self) -> Iterable[str]:
         """Of all tenants."""
@@ -105,6 +113,8 @@ class FleetIndex:
             labels = {record.tenant, *(label for key in record.keys.values() for label in self._holders.get(key, ()))}
             for name in (name for label in labels for name in self._labelled.get(label, ())):
                 self._stale[name] = self._views[name] = None
+        elif isinstance(record, IssuerRecord):
+            self._stale.update(dict.fromkeys(name for name, tenant in self._tenants.items() if tenant.tokens))
         elif owner := self._owner(record.namespace):
             self._stale[owner] = None
 
@@ -117,6 +127,8 @@ class FleetIndex:
             self._secrets[record.tenant][place] = record
             for key in record.keys.values():
                 self._holders[key][record.tenant] += 1
+        elif isinstance(record, IssuerRecord):
+            self._issuer = record
         else:
             self._spaces[record.namespace][place] = record
 
@@ -131,6 +143,8 @@ class FleetIndex:
                 self._holders[key] -= Counter((record.tenant,))
                 if not self._holders[key]:
                     del self._holders[key]
+        elif isinstance(record, IssuerRecord):
+            self._issuer = None
         else:
             del self._spaces[record.namespace][place]
             if not self._spaces[record.namespace]:
@@ -166,6 +180,17 @@ class FleetIndex:
             [item for item in found if isinstance(item, SliceRecord)],
         )
 
+    def _own_tokens(self, tenant: str) -> tuple[Token, ...]:
+        record = self._tenants.get(tenant)
+        if record is None or self._owner(record.namespace) != tenant:
+            return ()
+        return own_tokens(record, self._secret(tenant), self._issuer)
+
+    def _rank(self, tenant: str) -> tuple[str, str]:
+        """Age of a tenant. One that is gone is as young as can be: it is about to be forgotten."""
+        record = self._tenants.get(tenant)
+        return (record.created if record else _LATEST, tenant)
+
     def _offer(self, old: tuple[OwnModel, ...], new: tuple[OwnModel, ...]) -> None:
         """Offer a tenant's models as they are now, and note those whom the difference concerns."""
         before, after = dict(_offered(old)), dict(_offered(new))
@@ -194,6 +219,8 @@ def compile_fleet(records: Iterable[Record], only: str | None = None) -> Fleet:
     return Fleet(tuple(tenant for tenant in tenants if tenant))
 
 
+_LATEST: Final = "~"
+"""Sorts behind every time."""
 _ALL: Final = "*"
 """No tenant has this name."""
 

@@ -46,7 +46,6 @@ def listener(
 
 
 def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    key = {"header_value_extractor": {"name": filters.KEY, "index": 0}}
     return typed(
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=STAT_PREFIX,
@@ -66,14 +65,27 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         access_log=[entry_logger(agent_service("5s")), *access_loggers],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         local_reply_config=local_replies(),
-        http_filters=[_health_check(), *filters.filters(), ext_proc_filter(), _router()],
+        http_filters=[_health_check(), *filters.filters(_ADS), ext_proc_filter(), _router()],
         scoped_routes={
             "name": "tenants",
-            "scope_key_builder": {"fragments": [key]},
+            "scope_key_builder": {"fragments": _scope_fragments()},
             "rds_config_source": _ADS,
             "scoped_rds": {"scoped_rds_config_source": _ADS},
         },
     )
+
+
+def _scope_fragments() -> list[dict[str, Any]]:
+    """How a request's scope is put together.
+
+    A key is the first word of the credential that begins with "sk-", whatever stands before it (RFC 9110, section 11.1:
+    the scheme's case does not matter); where there is none, filters.NO_KEY comes behind.
+    """
+    word = {"element_separator": " ", "element": {"separator": "-", "key": "sk"}}
+    return [
+        {"header_value_extractor": {"name": filters.KEY, **word}},
+        {"header_value_extractor": {"name": filters.SUBJECT, "index": 0}},
+    ]
 
 
 def _early_mutation() -> dict[str, Any]:
@@ -84,7 +96,8 @@ def _early_mutation() -> dict[str, Any]:
         for prefix in (headers.PREFIX, "x-envoy-")
     ]
     mutations.append({"remove": headers.REQUEST_ID})
-    mutations.append({"append": overwrite(filters.KEY, "%REQ(authorization?x-api-key)%")})
+    mutations.append({"append": overwrite(filters.KEY, f"%REQ(authorization?x-api-key)% sk-{filters.NO_KEY}")})
+    mutations.append({"append": overwrite(filters.SUBJECT, filters.NO_SUBJECT)})
     return {
         "name": "shimmy.early_header_mutation",
         "typed_config": typed(

@@ -86,6 +86,11 @@ class Metrics:
         self._refusals = Counter(
             "shimmy_router_refused_updates", "Updates that an Envoy refused (NACK).", registry=registry
         )
+        self._denied = Gauge(
+            "shimmy_router_denied_tokens",
+            "Entries of tenants' tokens that do not count, since an older tenant has the issuer or a subject of them.",
+            registry=registry,
+        )
         self._synced = Gauge("shimmy_router_synced", "1 once all objects were listed.", registry=registry)
         self._known: dict[str, Known] = {}
         self._of_models: defaultdict[str, dict[tuple[str, str], _ModelSeries]] = defaultdict(dict)
@@ -137,6 +142,10 @@ class Metrics:
     def refused(self) -> None:
         """Note a refusal."""
         self._refusals.inc()
+
+    def denied(self, entries: int) -> None:
+        """Note how many entries for tokens do not count."""
+        self._denied.set(entries)
 
     def synced(self) -> None:
         """Note that the agent knows all objects."""

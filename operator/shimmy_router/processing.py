@@ -124,7 +124,7 @@ def call_of(message: Any, metadata: Mapping[str, str]) -> Call:
     headers = {header.key: header.raw_value or header.value.encode() for header in listed}
     return Call(
         tenant=str(metadata.get(ext_proc.TENANT_METADATA, "")),
-        key_id=headers.get(KEY_ID, b"").decode(errors="replace"),
+        key_id=str(metadata.get(KEY_ID, "")) or headers.get(KEY_ID, b"").decode(errors="replace"),
         model=headers.get(filters.ROUTE, b"").decode(errors="replace"),
         request_id=headers.get(REQUEST_ID, b"").decode(errors="replace"),
     )

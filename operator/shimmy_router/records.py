@@ -27,6 +27,7 @@ _KEY = re.compile(names.KEY_PATTERN)
 _KEY_ENTRY: Final = "key."
 _JWKS_ENTRY: Final = "jwks."
 _ENGINE_TOKEN_ENTRY: Final = "engineToken"  # noqa: S105 - the name of an entry, not a secret
+_ISSUER = re.compile(r"https?://\S+")
 _TOKEN = re.compile(r"[\x21-\x7e]{16,512}")
 """Printable ASCII without blanks: what fits into a header as it is."""
 
@@ -130,7 +131,16 @@ class PeersRecord:
     """Base URLs of the routers' metrics ports, by the names of their pods: also of those that are not ready."""
 
 
-FleetRecord = TenantRecord | KeysRecord | ModelRecord | InstanceRecord | SliceRecord
+@dataclass(frozen=True, slots=True)
+class IssuerRecord:
+    """Who issues the tokens of the cluster's ServiceAccounts."""
+
+    issuer: str
+    jwks: str
+    """Its public keys, RFC 7517."""
+
+
+FleetRecord = TenantRecord | KeysRecord | ModelRecord | InstanceRecord | SliceRecord | IssuerRecord
 """What tenants are put together from."""
 Record = FleetRecord | PeersRecord
 Manifest = Mapping[str, Any]
@@ -239,6 +249,17 @@ def parse_peers(manifest: Manifest) -> PeersRecord | None:
     )
 
 
+def parse_issuer(manifest: Manifest) -> IssuerRecord | None:
+    """What the API server says of its ServiceAccounts' tokens, as sources/issuer.py puts it together."""
+    issuer, jwks = manifest["issuer"], manifest["jwks"]
+    if not _ISSUER.fullmatch(issuer) or not _is_key_set(jwks):
+        return None
+    return IssuerRecord(issuer, jwks)
+
+
+ISSUER_KIND: Final = "ServiceAccountIssuer"
+"""No kind of the API: a name for what is found on two paths of the API server."""
+
 PARSERS: Final[Mapping[str, Callable[[Manifest], Record | None]]] = {
     "ShimmyTenant": parse_tenant,
     "ShimmyModel": parse_model,
@@ -246,6 +267,7 @@ PARSERS: Final[Mapping[str, Callable[[Manifest], Record | None]]] = {
     "EndpointSlice": parse_slice,
     "Secret": parse_keys,
     PEERS: parse_peers,
+    ISSUER_KIND: parse_issuer,
 }
 """How each kind that the router reads is parsed. Each raises KeyError or ValueError for what is malformed."""
 

@@ -51,11 +51,12 @@ def local_replies() -> dict[str, Any]:
 def _replies() -> list[_Reply]:
     """The first that fits is the answer."""
     challenge = (("www-authenticate", "Bearer"),)  # RFC 9110, section 15.5.2
-    no_route = _flags("NR")
+    unknown = _status(errors.INVALID_KEY.status)
     # Response flags: Envoy's docs, access log format, %RESPONSE_FLAGS%.
     found = [
-        _Reply(errors.MISSING_KEY, (no_route, _absent(filters.KEY)), challenge),
-        _Reply(errors.INVALID_KEY, (no_route,), challenge),
+        _Reply(errors.MISSING_KEY, (unknown, _absent("authorization"), _absent("x-api-key")), challenge),
+        _Reply(errors.INVALID_KEY, (unknown,), challenge),
+        _Reply(errors.INVALID_KEY, (_flags("NR"),), challenge),
         _Reply(errors.MODEL_UNAVAILABLE, (_flags("UH", "NC"),)),
         _Reply(errors.ENGINE_TIMEOUT, (_flags("UT", "SI", "DT", "UMSDR"),)),
         _Reply(errors.ENGINE_FAILED, (_flags("UF", "UC", "UR", "LR", "URX", "UPE"),)),

@@ -121,11 +121,16 @@ def tenant(
     token: str,
     keys: Sequence[str] | None = None,
     policies: Mapping[str, Mapping[str, Any]] | None = None,
+    jwks: Mapping[str, str] | None = None,
     **spec: Any,
 ) -> list[Manifest]:
-    """A tenant and its mirrored keys, named by their number; `policies` adds to their entries in the spec."""
+    """A tenant and its mirrored keys, named by their number; `policies` adds to their entries in the spec.
+
+    `jwks` has the issuer's keys by the name of the entry for such tokens.
+    """
     values = {str(index): key for index, key in enumerate([key_of(name)] if keys is None else keys)}
     entries = {f"key.{entry}": key for entry, key in values.items()}
+    entries |= {f"jwks.{entry}": keys for entry, keys in (jwks or {}).items()}
     return [
         {
             "apiVersion": "shimmy.dev/v1alpha1",

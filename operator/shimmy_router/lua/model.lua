@@ -89,12 +89,13 @@ local function name_in(text)
   return plain(text)
 end
 
--- The public part of an API key is for the runner's journal.
+-- The public part of the API key is for the runner's journal. The key is the first word that begins with "sk-", as it is
+-- for the scope that led here: no other word may pass for it.
 local function add_key_id(headers)
   local key = headers:get("x-shimmy-key")
-  local id = find(key, "sk-shimmy-", 1, true)
-  if id and id < 9 then
-    headers:add("x-shimmy-key-id", sub(key, id, id + 17))
+  local at = sub(key, 1, 3) == "sk-" and 0 or find(key, " sk-", 1, true)
+  if at and sub(key, at + 1, at + 10) == "sk-shimmy-" then
+    headers:add("x-shimmy-key-id", sub(key, at + 1, at + 18))
   end
 end
 

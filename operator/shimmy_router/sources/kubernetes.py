@@ -17,6 +17,7 @@ from kubernetes.aio.dynamic import DynamicClient
 from shimmy_api import names
 from shimmy_api.kinds import KINDS as SHIMMY_KINDS
 from shimmy_router.records import PEERS
+from shimmy_router.sources.issuer import watch_issuer
 from shimmy_router.store import Store
 
 log = logging.getLogger(__name__)
@@ -111,6 +112,7 @@ async def watch_fleet(api: ApiClient, namespace: str, store: Store, tenant: str 
     async with asyncio.TaskGroup() as group:
         for collection in _collections(namespace, tenant):
             group.create_task(_Watch(api, collection, store).run())
+        group.create_task(watch_issuer(api, store))
 
 
 class _Watch:

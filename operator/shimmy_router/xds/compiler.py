@@ -4,14 +4,16 @@ from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from typing import Final
 
-from shimmy_router.fleet import Fleet, Tenant
+from shimmy_router.fleet import Fleet, Tenant, Token
 from shimmy_router.limits.tokens import Verdict
+from shimmy_router.xds import tokens
 from shimmy_router.xds.clusters import cluster
 from shimmy_router.xds.endpoints import endpoints
 from shimmy_router.xds.fallback import aggregate, chain_of
-from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, Place, Resource, Snapshot, Update
+from shimmy_router.xds.resources import CLUSTER, ENDPOINTS, SCOPE, Place, Resource, Snapshot, Update
 from shimmy_router.xds.routes import routes
 from shimmy_router.xds.scopes import scopes
+from shimmy_router.xds.tables import tables
 
 _LAST: Final = frozenset({CLUSTER, ENDPOINTS})
 """Types that others refer to: they go only when all tenants have been compiled, since others' routes may name them."""
@@ -25,6 +27,10 @@ class Compiler:
         self._resources: dict[str, dict[Place, Resource]] = {}
         self._retired: dict[Place, None] = {}
         self._verdicts: dict[str, Verdict] = {}
+        self._scopes: dict[Place, str] = {}
+        """Whose a scope is: a credential may go from one tenant to another."""
+        self._tokens: dict[str, tuple[Token, ...]] = {}
+        self._common = _placed(tokens.resources(()))
 
     def update(self, name: str, tenant: Tenant | None, verdict: Verdict | None = None) -> Update:
         """What changes when this tenant is so from now on, or is gone; what `retire` must do is left for it.
@@ -44,11 +50,15 @@ class Compiler:
             self._tenants[name], self._resources[name] = tenant, after
             if verdict:
                 self._verdicts[name] = verdict
-        gone = before.keys() - after.keys()
+        gone = {place for place in before.keys() - after.keys() if self._scopes.get(place, name) == name}
+        for place in gone:
+            self._scopes.pop(place, None)
         self._retired.update(dict.fromkeys(sorted(place for place in gone if place[0] in _LAST)))
         for place in after:
             self._retired.pop(place, None)
-        put = (r for place, r in after.items() if place not in before or before[place].version != r.version)
+        put = [r for place, r in after.items() if place not in before or before[place].version != r.version]
+        self._scopes.update({(r.type_url, r.name): name for r in put if r.type_url == SCOPE})
+        put += self._common_update(name, tenant.tokens if tenant else ())
         return Update(tuple(put), tuple(sorted(place for place in gone if place[0] not in _LAST)))
 
     def retire(self) -> Update:
@@ -58,7 +68,18 @@ class Compiler:
 
     def snapshot(self) -> Snapshot:
         """All resources."""
-        return Snapshot(resource for group in self._resources.values() for resource in group.values())
+        groups = [self._common, *self._resources.values()]
+        return Snapshot(resource for group in groups for resource in group.values())
+
+    def _common_update(self, name: str, new: tuple[Token, ...]) -> list[Resource]:
+        """What differs of the resources that all tenants have together."""
+        if self._tokens.pop(name, ()) == new and not new:
+            return []
+        if new:
+            self._tokens[name] = new
+        before = self._common
+        self._common = _placed(tokens.resources(token for group in self._tokens.values() for token in group))
+        return [resource for place, resource in self._common.items() if before[place].version != resource.version]
 
 
 def compile_snapshot(fleet: Fleet) -> Snapshot:
@@ -82,10 +103,11 @@ def _pods(tenant: Tenant, old: Tenant | None, before: dict[Place, Resource]) -> 
 
 def _ways(tenant: Tenant, verdict: Verdict | None) -> Iterator[Resource]:
     """Who may come in, and how requests find the pods."""
-    for model in tenant.models:
-        if rule := chain_of(model):
-            yield aggregate(tenant, model, rule)
-    yield routes(tenant, verdict)
+    for table in tables(tenant):
+        for model in table.models:
+            if rule := chain_of(model):
+                yield aggregate(tenant, model, rule)
+        yield routes(tenant, table, verdict)
     yield from scopes(tenant)
 
 

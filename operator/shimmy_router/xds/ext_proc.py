@@ -74,18 +74,29 @@ def ext_proc_filter() -> dict[str, Any]:
     return {"name": EXT_PROC_FILTER, "disabled": True, "typed_config": config}
 
 
-def enabled(tenant: str, need: Need) -> dict[str, Any]:
-    """typed_per_filter_config of a route whose requests the agent decides on."""
+def enabled(tenant: str, need: Need, token: str = "") -> dict[str, Any]:
+    """typed_per_filter_config of a route whose requests the agent decides on.
+
+    `token` is the name of the tokens with which they come; requests with a key say its id themselves.
+    """
+    metadata = [{"key": TENANT_METADATA, "value": tenant}]
+    if token:
+        metadata.append({"key": KEY_ID, "value": token})
     return {
         EXT_PROC_FILTER: typed(
             "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
             overrides={
                 "processing_mode": _mode(track=need is Need.TRACK),
                 "failure_mode_allow": need is not Need.DECIDE,
-                "grpc_initial_metadata": [{"key": TENANT_METADATA, "value": tenant}],
+                "grpc_initial_metadata": metadata,
             },
         )
     }
+
+
+def present() -> dict[str, Any]:
+    """typed_per_filter_config of an initial route that does not know yet whether the agent decides."""
+    return {EXT_PROC_FILTER: typed("config.route.v3.FilterConfig", config={})}
 
 
 def disabled() -> dict[str, Any]:

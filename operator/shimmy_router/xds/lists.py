@@ -5,10 +5,10 @@ https://github.com/ollama/ollama, docs/api.md, and src/api.rs of shimmy 2.6.5.
 """
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from shimmy_router.fleet import Model, Tenant
+from shimmy_router.fleet import Model
 
 READY: Final = "Ready"
 UNAVAILABLE: Final = "Unavailable"
@@ -19,9 +19,9 @@ _NO_DIGEST: Final = "0" * 64
 _NEVER: Final = "9999-12-31T23:59:59Z"
 
 
-def named(tenant: Tenant) -> Iterator[tuple[str, Model]]:
-    """Every name under which the tenant can ask for a model, sorted, and that model."""
-    return iter(sorted(((name, m) for m in tenant.models for name in (m.name, *m.aliases)), key=lambda pair: pair[0]))
+def named(found: Sequence[Model]) -> Iterator[tuple[str, Model]]:
+    """Every name under which one of these models can be asked for, sorted, and that model."""
+    return iter(sorted(((name, m) for m in found for name in (m.name, *m.aliases)), key=lambda pair: pair[0]))
 
 
 def model_object(name: str, model: Model) -> dict[str, Any]:
@@ -31,27 +31,27 @@ def model_object(name: str, model: Model) -> dict[str, Any]:
     return openai | {"type": "model", "display_name": name, "created_at": _UNKNOWN_TIME}
 
 
-def models(tenant: Tenant) -> dict[str, Any]:
+def models(found: Sequence[Model]) -> dict[str, Any]:
     """Answer to GET /v1/models."""
-    data = [model_object(name, model) for name, model in named(tenant)]
+    data = [model_object(name, model) for name, model in named(found)]
     ends = {"first_id": data[0]["id"] if data else None, "last_id": data[-1]["id"] if data else None}
     return {"object": "list", "data": data} | ends | {"has_more": False}
 
 
-def ollama_tags(tenant: Tenant) -> dict[str, Any]:
+def ollama_tags(found: Sequence[Model]) -> dict[str, Any]:
     """Answer to GET /api/tags."""
-    return {"models": [_ollama(name) | {"modified_at": _UNKNOWN_TIME} for name, _ in named(tenant)]}
+    return {"models": [_ollama(name) | {"modified_at": _UNKNOWN_TIME} for name, _ in named(found)]}
 
 
-def ollama_running(tenant: Tenant) -> dict[str, Any]:
+def ollama_running(found: Sequence[Model]) -> dict[str, Any]:
     """Answer to GET /api/ps: the models that a pod of takes requests."""
-    running = [name for name, model in named(tenant) if model.ready]
+    running = [name for name, model in named(found) if model.ready]
     return {"models": [_ollama(name) | {"expires_at": _NEVER, "size_vram": 0} for name in running]}
 
 
-def shimmy_models(tenant: Tenant) -> dict[str, Any]:
+def shimmy_models(found: Sequence[Model]) -> dict[str, Any]:
     """Answer to GET /api/models."""
-    return {"models": [{"name": name, "source": "registered"} for name, _ in named(tenant)]}
+    return {"models": [{"name": name, "source": "registered"} for name, _ in named(found)]}
 
 
 def _ollama(name: str) -> dict[str, Any]:

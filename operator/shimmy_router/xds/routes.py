@@ -18,6 +18,7 @@ from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
+from shimmy_router.xds.tables import Table
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
@@ -30,61 +31,68 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
 
-def routes(tenant: Tenant, verdict: Verdict | None = None) -> Resource:
-    """The tenant's RouteConfiguration; with a verdict, the one that refuses its requests for now."""
-    actions = {model.name: _action(_model_route(tenant, model, verdict)) for model in tenant.models}
+def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Resource:
+    """The RouteConfiguration of one of the tenant's tables; with a verdict, one that refuses requests for now."""
+    by_model = {model.name: _action(_model_route(tenant, model, verdict)) for model in table.models}
+    named = list(lists.named(table.models))
     # The filter takes Ollama's default tag off; a name that has it stands behind one that is the same without.
-    table: dict[str, Any] = {name.removesuffix(_LATEST): actions[model.name] for name, model in lists.named(tenant)}
-    table |= {name: actions[model.name] for name, model in lists.named(tenant) if not name.endswith(_LATEST)}
-    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, verdict)))
+    actions: dict[str, Any] = {name.removesuffix(_LATEST): by_model[model.name] for name, model in named}
+    actions |= {name: by_model[model.name] for name, model in named if not name.endswith(_LATEST)}
+    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, table, verdict)))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
         "name": "all",
         "domains": ["*"],
         "request_body_buffer_limit": MAX_BODY_BYTES,
-        "request_headers_to_add": _tenant_headers(tenant),
-        **_limits(tenant),
+        "request_headers_to_add": _tenant_headers(tenant, table),
+        **_limits(tenant, table),
         "retry_policy": _retry_policy(),
         "include_request_attempt_count": True,
         "matcher": {
             "matcher_tree": {
                 "input": {"name": "model", "typed_config": header},
-                "exact_match_map": {"map": table},
+                "exact_match_map": {"map": actions},
             },
             "on_no_match": _action(others),
         },
     }
     configuration = {
-        "name": tenant.name,
+        "name": table.name,
         "virtual_hosts": [host],
-        "request_headers_to_remove": ["authorization", "x-api-key", filters.KEY, filters.ROUTE],
+        "request_headers_to_remove": ["authorization", "x-api-key", filters.KEY, filters.SUBJECT, filters.ROUTE],
         "max_direct_response_body_size_bytes": _MAX_DIRECT_BYTES,
     }
-    return Resource.of(tenant.name, parse(configuration, route_pb2.RouteConfiguration))
+    return Resource.of(table.name, parse(configuration, route_pb2.RouteConfiguration))
 
 
-def _limits(tenant: Tenant) -> dict[str, Any]:
+def _limits(tenant: Tenant, table: Table) -> dict[str, Any]:
     """Of a tenant whose requests the agent counts."""
     if (need := need_of(tenant)) is None:
-        return {}
+        # A request with a token comes with the filter from the table of the unknown: tokens.py.
+        return {"typed_per_filter_config": ext_proc.disabled()} if table.token else {}
     return {
-        "typed_per_filter_config": ext_proc.enabled(tenant.name, need),
+        "typed_per_filter_config": ext_proc.enabled(tenant.name, need, table.token),
         "response_headers_to_add": ext_proc.limit_headers(),
     }
 
 
-def _other_routes(tenant: Tenant, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
+def _other_routes(tenant: Tenant, table: Table, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
     """For a request whose model is not known, or not yet: reached before the filter, and again if it found none."""
-    used = verdict if not any(stands_in(model) for model in tenant.models) else None
-    for path in paths.API_PATHS:
-        yield _pending(tenant, used, {"path": path, "headers": [_method("POST")]}, filters.reads_body())
-    socket = {"path": paths.SOCKET_PATH, "headers": [_method("GET")]}
-    yield _pending(tenant, used, socket, filters.reads_query())
+    used = verdict if not any(stands_in(model) for model in table.models) else None
+    for match, found_by in pending():
+        yield _pending(tenant, used, match, found_by)
     uncounted = {"typed_per_filter_config": ext_proc.switched_off()}
-    for path, body, kind in _lists(tenant):
+    for path, body, kind in _lists(table):
         match = {"path": path, "headers": [_reads()]}
         yield _direct(tenant, match, 200, body, [overwrite(_TYPE, kind)]) | uncounted
     yield _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
+
+
+def pending() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """What matches requests whose model is to be found, and the typed_per_filter_config that finds it."""
+    for path in paths.API_PATHS:
+        yield {"path": path, "headers": [_method("POST")]}, filters.reads_body()
+    yield {"path": paths.SOCKET_PATH, "headers": [_method("GET")]}, filters.reads_query()
 
 
 def _pending(
@@ -96,16 +104,16 @@ def _pending(
     return _nothing(tenant, match, filters.NO_ROUTE) | {"typed_per_filter_config": found_by}
 
 
-def _lists(tenant: Tenant) -> Iterator[tuple[str, str, str]]:
+def _lists(table: Table) -> Iterator[tuple[str, str, str]]:
     """Paths, bodies and their type."""
     answers = {
-        paths.MODELS_PATH: lists.models(tenant),
-        paths.OLLAMA_TAGS: lists.ollama_tags(tenant),
-        paths.OLLAMA_RUNNING: lists.ollama_running(tenant),
+        paths.MODELS_PATH: lists.models(table.models),
+        paths.OLLAMA_TAGS: lists.ollama_tags(table.models),
+        paths.OLLAMA_RUNNING: lists.ollama_running(table.models),
         paths.OLLAMA_VERSION: {"version": release()},
-        paths.SHIMMY_MODELS: lists.shimmy_models(tenant),
+        paths.SHIMMY_MODELS: lists.shimmy_models(table.models),
     }
-    answers |= {f"{paths.MODELS_PATH}/{name}": lists.model_object(name, model) for name, model in lists.named(tenant)}
+    answers |= {f"{paths.MODELS_PATH}/{name}": lists.model_object(name, m) for name, m in lists.named(table.models)}
     for path, answer in answers.items():
         yield path, lists.dump(answer), _JSON
     yield paths.ROOT, _OLLAMA, "text/plain"
@@ -168,7 +176,7 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
     }
 
 
-def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
+def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
     """What every request carries to a runner."""
     values = {
         headers.TENANT: tenant.name,
@@ -176,6 +184,8 @@ def _tenant_headers(tenant: Tenant) -> list[dict[str, Any]]:
         headers.WEIGHT: str(tenant.weight),
         "te": "trailers",
     }
+    if table.token:
+        values[headers.KEY_ID] = table.token
     return [overwrite(header, value) for header, value in values.items()]
 
 

@@ -98,7 +98,7 @@ def test_a_revoked_key_goes_at_once_even_while_a_cluster_is_not_acknowledged(str
     revocation = stream.next_response()
     assert revocation
     assert revocation.type_url == SCOPE
-    assert len(revocation.removed) == 4
+    assert len(revocation.removed) == 1
 
 
 def test_nothing_is_sent_twice_where_nothing_changed(stream: Stream) -> None:

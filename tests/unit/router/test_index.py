@@ -4,13 +4,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shimmy_api import fallback
-from shimmy_api.access import ApiKey
+from shimmy_api.access import ApiKey, TokenAccess
 from shimmy_router.fleet import Fleet
 from shimmy_router.index import FleetIndex, compile_fleet
 from shimmy_router.records import (
     Endpoint,
     FleetRecord,
     InstanceRecord,
+    IssuerRecord,
     KeysRecord,
     ModelRecord,
     ObjectKey,
@@ -18,7 +19,7 @@ from shimmy_router.records import (
     TenantRecord,
 )
 from shimmy_router.xds.compiler import Compiler, compile_snapshot
-from shimmy_router.xds.resources import CLUSTER, ROUTES, SCOPE, Snapshot
+from shimmy_router.xds.resources import CLUSTER, ROUTES, SCOPE
 
 OLD, NEW = "2026-01-01T00:00:00Z", "2026-02-01T00:00:00Z"
 KEYS = [f"sk-shimmy-{letter * 8}-0123456789abcdef0123456789abcdef" for letter in "ab"]
@@ -29,15 +30,28 @@ SPACES = st.sampled_from(["shimmy-a", "shimmy-b"])
 MODELS = st.sampled_from(["m", "n"])
 RULES = st.sampled_from([None, fallback.Fallback(models=("n",)), fallback.Fallback(models=("m", "n"))])
 ENTRIES = st.sampled_from([(), (ApiKey(name="one"),), (ApiKey(name="one"), ApiKey(name="two"))])
+TOKENS = st.lists(
+    st.builds(
+        TokenAccess,
+        name=st.just("t"),
+        issuer=st.sampled_from([None, "https://cluster", "https://other"]),
+        audience=st.just("shimmy"),
+        claim=st.sampled_from(["sub", "email"]),
+        values=st.sampled_from([("x",), ("x", "y")]),
+    ),
+    max_size=2,
+).map(tuple)
 
 RECORDS = st.one_of(
-    st.builds(TenantRecord, NAMES, TIMES, SPACES, ENTRIES, fallback=RULES),
+    st.builds(TenantRecord, NAMES, TIMES, SPACES, ENTRIES, TOKENS, fallback=RULES),
     st.builds(
         KeysRecord,
         NAMES,
         st.dictionaries(st.sampled_from(["one", "two"]), st.sampled_from(KEYS)),
         st.sampled_from(["token-of-an-engine", ""]),
+        st.dictionaries(st.just("t"), st.sampled_from(['{"keys":[]}', '{"keys":[{}]}'])),
     ),
+    st.builds(IssuerRecord, st.just("https://cluster"), st.sampled_from(['{"keys":[]}', '{"keys":[{}]}'])),
     st.builds(
         ModelRecord,
         SPACES,
@@ -67,12 +81,15 @@ def place(record: FleetRecord) -> ObjectKey:
             return ("shimmy-system", tenant)
         case SliceRecord():
             return (record.namespace, f"{record.instance}-{record.model}")
+        case IssuerRecord():
+            return ("", "cluster")
     return (record.namespace, record.name)
 
 
 @given(st.lists(st.lists(st.tuples(st.booleans(), RECORDS), max_size=4), max_size=8))
 def test_changes_one_by_one_lead_to_the_same_as_all_at_once(rounds: list[list[tuple[bool, FleetRecord]]]) -> None:
-    index, compiler, published = FleetIndex(), Compiler(), Snapshot()
+    index, compiler = FleetIndex(), Compiler()
+    published = compiler.snapshot()
     known: dict[tuple[str, ObjectKey], FleetRecord] = {}
     for changes in rounds:
         for there, record in changes:
