@@ -1,5 +1,6 @@
 """One EDS cluster per tenant and model, with the pods of all instances that serve it."""
 
+from functools import cache
 from typing import Any, Final
 
 from envoy.config.cluster.v3 import cluster_pb2
@@ -48,9 +49,17 @@ _ENGINE_FAILED: Final = {
 
 def cluster(model: Model) -> Resource:
     """The cluster. Its content depends on the names only, so that no change of pods makes Envoy warm it anew."""
+    found = cluster_pb2.Cluster()
+    found.CopyFrom(_cluster())
+    found.name = model.cluster
+    return Resource.of(model.cluster, found)
+
+
+@cache
+def _cluster() -> cluster_pb2.Cluster:
+    """What all of them have: to make each from JSON would take most of the time of a start."""
     limits = dict.fromkeys(("max_connections", "max_pending_requests", "max_requests", "max_retries"), _UNBOUNDED)
     config: dict[str, Any] = {
-        "name": model.cluster,
         "type": "EDS",
         "eds_cluster_config": {"eds_config": {"ads": {}, "resource_api_version": "V3"}},
         "connect_timeout": "2s",
@@ -67,7 +76,7 @@ def cluster(model: Model) -> Resource:
             HTTP_OPTIONS: {**http2(), "outlier_detection": {"error_matcher": _ENGINE_FAILED}}
         },
     }
-    return Resource.of(model.cluster, parse(config, cluster_pb2.Cluster))
+    return parse(config, cluster_pb2.Cluster)
 
 
 def http2() -> dict[str, Any]:

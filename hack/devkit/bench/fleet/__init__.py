@@ -1,0 +1,1 @@
+"""`hack/bench fleet`: what a large fleet costs the router, and how fast a change of it serves."""
