@@ -42,7 +42,7 @@ def plane(folder: Path, kubeconfig: Path) -> Iterator[Plane]:
     envoy = ["envoy", "-c", str(run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
     started = time.monotonic()
     with (
-        _process([*agent, "--metrics-port", str(metrics)], folder / "agent.log") as agent_id,
+        _process([*agent, "--metrics-port", str(metrics), "--debug-port", "0"], folder / "agent.log") as agent_id,
         _process([*envoy, "--log-level", "warning"], folder / "envoy.log") as envoy_id,
     ):
         yield Plane(port, envoy_id, agent_id, started)
