@@ -20,6 +20,11 @@ class Claimant:
     """Whose it is, in words."""
     entry: TokenAccess
 
+    @property
+    def place(self) -> str:
+        """Where it is, in words."""
+        return f"entry {self.entry.name} of {self.owner}"
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -49,44 +54,58 @@ def judge(
 
 
 def _judge(
-    entry: TokenAccess, key_sets: Mapping[str, str] | None, namespace: str, claimed: Iterable[Claimant]
+    entry: TokenAccess, key_sets: Mapping[str, str] | None, namespace: str, claimed: Sequence[Claimant]
 ) -> Judged:
-    conflict = next(filter(None, (_conflict(entry, other) for other in claimed)), None)
-    if entry.issuer is None or entry.jwks is None:
-        state = AccessState.REFUSED if conflict else AccessState.ACTIVE
-        return Judged(TokenStatus(name=entry.name, state=state, message=conflict or ""))
-    place = f"ConfigMap {namespace}/{names.JWKS}"
-    text = (key_sets or {}).get(entry.jwks.key)
-    if text is None:
-        what = f"{place} does not exist" if key_sets is None else f"{place} has no entry {entry.jwks.key}"
-        message = f"{what}. Put the issuer's JSON Web Key Set there as data[{entry.jwks.key!r}]."
-        return Judged(TokenStatus(name=entry.name, state=AccessState.MISSING, message=message))
-    try:
-        key_set: KeySet = read_key_set(text)
-    except ValueError as error:
-        message = f"Entry {entry.jwks.key} of {place} {error}."
-        return Judged(TokenStatus(name=entry.name, state=AccessState.INVALID, message=message))
-    if conflict:
-        return Judged(TokenStatus(name=entry.name, state=AccessState.REFUSED, keys=key_set.count, message=conflict))
-    return Judged(TokenStatus(name=entry.name, keys=key_set.count), key_set.text)
+    key_set: KeySet | None = None
+    if entry.jwks is not None:
+        place = f"ConfigMap {namespace}/{names.JWKS}"
+        text = (key_sets or {}).get(entry.jwks.key)
+        if text is None:
+            what = f"{place} does not exist" if key_sets is None else f"{place} has no entry {entry.jwks.key}"
+            message = f"{what}. Put the issuer's JSON Web Key Set there as data[{entry.jwks.key!r}]."
+            return Judged(TokenStatus(name=entry.name, state=AccessState.MISSING, message=message))
+        try:
+            key_set = read_key_set(text)
+        except ValueError as error:
+            message = f"Entry {entry.jwks.key} of {place} {error}."
+            return Judged(TokenStatus(name=entry.name, state=AccessState.INVALID, message=message))
+    refusal = next(filter(None, (_refusal(entry, other) for other in claimed)), None)
+    taken = {value: other.place for other in reversed(claimed) for value in _shared(entry, other)}
+    refused = refusal is not None or len(taken) == len(entry.values)
+    status = TokenStatus(
+        name=entry.name,
+        state=AccessState.REFUSED if refused else AccessState.ACTIVE,
+        keys=key_set.count if key_set else None,
+        message=refusal or _taken(taken),
+    )
+    return Judged(status, key_set.text if key_set and not refused else None)
 
 
-def _conflict(entry: TokenAccess, other: Claimant) -> str | None:
-    """Why the two cannot both be: a token would not tell whose it is."""
+def _refusal(entry: TokenAccess, other: Claimant) -> str | None:
+    """Why the router cannot check tokens for both: an issuer has one set of keys and one claim."""
     if entry.issuer != other.entry.issuer:
         return None
     issuer = f"issuer {entry.issuer}" if entry.issuer else "the cluster's own issuer"
-    there = f"entry {other.entry.name} of {other.owner}"
     if entry.jwks != other.entry.jwks:
-        return f"For {issuer}, {there} has other keys and was there first. Name the same entry of {names.JWKS}."
+        return f"For {issuer}, {other.place} has other keys and was there first. Name the same entry of {names.JWKS}."
     if entry.claim != other.entry.claim:
-        return f"For {issuer}, {there} has claim {other.entry.claim} and was there first. Use the same claim."
-    shared = sorted({*entry.values} & {*other.entry.values})
-    if shared:
-        return (
-            f"For {issuer}, {there} has the value {shared[0]!r}, too, and was there first. Take it out of one of them."
-        )
+        return f"For {issuer}, {other.place} has claim {other.entry.claim} and was there first. Use the same claim."
     return None
+
+
+def _shared(entry: TokenAccess, other: Claimant) -> Iterable[str]:
+    """Values of a claim that both have for one audience: such a token is the older one's."""
+    if (entry.issuer, entry.audience) != (other.entry.issuer, other.entry.audience):
+        return ()
+    return sorted({*entry.values} & {*other.entry.values})
+
+
+def _taken(values: Mapping[str, str]) -> str:
+    if not values:
+        return ""
+    value, place = next(iter(sorted(values.items())))
+    more = f" and {len(values) - 1} more" if len(values) > 1 else ""
+    return f"Value {value!r}{more} belongs to {place}, which was there first. Take it out of one of them."
 
 
 def problem(tokens: Sequence[TokenStatus]) -> Verdict | None:
@@ -99,11 +118,11 @@ def problem(tokens: Sequence[TokenStatus]) -> Verdict | None:
 
 
 def conflicts(tokens: Sequence[TokenStatus]) -> list[Verdict]:
-    """Entries that contradict others."""
+    """Entries that contradict others, in part or as a whole."""
     return [
         Verdict(False, "TokensNotUnique", f"Tokens {token.name}: {token.message}")
         for token in tokens
-        if token.state is AccessState.REFUSED
+        if token.message and token.state not in _REASONS
     ]
 
 
