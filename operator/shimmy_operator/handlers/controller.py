@@ -85,7 +85,7 @@ class Controller:
                 tasks.create_task(self._work())
 
     def _changed(self, manifest: Manifest) -> None:
-        for key in concerned(manifest, self._environment.store):
+        for key in concerned(manifest, self._environment.relations):
             self._queue.add(key)
         self._metrics.queue.set(len(self._queue))
 

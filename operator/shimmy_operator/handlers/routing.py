@@ -8,6 +8,7 @@ from shimmy_api.model import ShimmyModelSpec
 from shimmy_operator.cluster.resources import Manifest, Reference, reference
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.reconcile.children import owner_reference
+from shimmy_operator.reconcile.relations import Relations, home_topic, label_topic
 from shimmy_operator.render.location import locate
 from shimmy_operator.render.namespace import namespace_of
 
@@ -18,40 +19,40 @@ _OF_TENANT: Final = frozenset(
 )
 
 
-def concerned(manifest: Manifest, store: Store) -> Iterator[Reference]:
+def concerned(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
     """The objects to reconcile after `manifest` appeared, changed or went."""
-    kind = manifest["kind"]
+    kind, store = manifest["kind"], relations.store
     labels = manifest["metadata"].get("labels") or {}
     if kind in OWN_KINDS:
         yield reference(manifest)
-        yield from _dependents(manifest, store)
+        yield from _dependents(manifest, relations)
     elif kind == "ConfigMap" and manifest["metadata"]["name"] == names.JWKS:
         yield from _with_issuers(store)
     elif kind in _OF_DISCOVERY or labels.get(names.LABEL_COMPONENT) == names.DISCOVERY:
-        yield from _discoverers(manifest["metadata"]["namespace"], store)
+        yield from _discoverers(manifest["metadata"]["namespace"], relations)
         if kind in _OF_TENANT:
-            yield from _of_tenant(manifest, store)
+            yield from _of_tenant(manifest, relations)
     elif kind == "Namespace":
-        yield from _of_namespace(manifest, store)
+        yield from _of_namespace(manifest, relations)
     elif kind == "EndpointSlice":
         yield from (reference(tenant) for tenant in store.all("ShimmyTenant"))
     elif kind == "PersistentVolumeClaim":
-        yield from _of_claim(manifest, store)
+        yield from _of_claim(manifest, relations)
     elif kind == "Pod":
         yield from _of_pod(manifest, store)
     elif kind in _OF_TENANT:
-        yield from _of_tenant(manifest, store)
+        yield from _of_tenant(manifest, relations)
     else:
         yield from filter(None, (owner_reference(own, manifest) for own in OWN_KINDS))
 
 
-def _dependents(manifest: Manifest, store: Store) -> Iterator[Reference]:
-    metadata = manifest["metadata"]
+def _dependents(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
+    metadata, store = manifest["metadata"], relations.store
     if manifest["kind"] == "ShimmyTenant":
         yield from _inhabitants(namespace_of(manifest), store)
         return
     if _means_something_to_discovery(manifest, store):
-        yield from _discoverers(metadata["namespace"], store)
+        yield from _discoverers(metadata["namespace"], relations)
     if manifest["kind"] == "ShimmyModel":
         for instance in store.within("ShimmyInstance", metadata["namespace"]):
             if metadata["name"] in instance["spec"]["models"]:
@@ -67,11 +68,10 @@ def _means_something_to_discovery(manifest: Manifest, store: Store) -> bool:
     return store.find(reference(manifest)) is None or observed != manifest["metadata"]["generation"]
 
 
-def _discoverers(namespace: str, store: Store) -> Iterator[Reference]:
+def _discoverers(namespace: str, relations: Relations) -> Iterator[Reference]:
     """The tenant of a namespace, if it has or had models discovered."""
-    for tenant in store.all("ShimmyTenant"):
-        has = tenant["spec"].get("discovery") or (tenant.get("status") or {}).get("discovery")
-        if has and namespace_of(tenant) == namespace:
+    for tenant in relations.tenants(home_topic(namespace)):
+        if tenant["spec"].get("discovery") or (tenant.get("status") or {}).get("discovery"):
             yield reference(tenant)
 
 
@@ -80,21 +80,19 @@ def _inhabitants(namespace: str, store: Store) -> Iterator[Reference]:
         yield from (reference(manifest) for manifest in store.within(kind, namespace))
 
 
-def _of_namespace(manifest: Manifest, store: Store) -> Iterator[Reference]:
+def _of_namespace(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
     name = manifest["metadata"]["name"]
-    for tenant in store.all("ShimmyTenant"):
-        if namespace_of(tenant) == name:
-            yield reference(tenant)
-    yield from _inhabitants(name, store)
+    yield from (reference(tenant) for tenant in relations.tenants(home_topic(name)))
+    yield from _inhabitants(name, relations.store)
 
 
-def _of_tenant(manifest: Manifest, store: Store) -> Iterator[Reference]:
+def _of_tenant(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
     """The tenant that an object was made for, or the one whose namespace has a Secret that it may name as a key."""
-    label = (manifest["metadata"].get("labels") or {}).get(names.LABEL_TENANT)
-    home = manifest["metadata"].get("namespace") if manifest["kind"] == "Secret" else None
-    for tenant in store.all("ShimmyTenant"):
-        if names.bounded(tenant["metadata"]["name"]) == label or namespace_of(tenant) == home:
-            yield reference(tenant)
+    metadata = manifest["metadata"]
+    found = relations.tenants(label_topic((metadata.get("labels") or {}).get(names.LABEL_TENANT, "")))
+    if manifest["kind"] == "Secret":
+        found += [tenant for tenant in relations.tenants(home_topic(metadata["namespace"])) if tenant not in found]
+    yield from map(reference, found)
 
 
 def _with_issuers(store: Store) -> Iterator[Reference]:
@@ -104,9 +102,9 @@ def _with_issuers(store: Store) -> Iterator[Reference]:
             yield reference(tenant)
 
 
-def _of_claim(manifest: Manifest, store: Store) -> Iterator[Reference]:
-    yield from _discoverers(manifest["metadata"]["namespace"], store)
-    for model in store.within("ShimmyModel", manifest["metadata"]["namespace"]):
+def _of_claim(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
+    yield from _discoverers(manifest["metadata"]["namespace"], relations)
+    for model in relations.store.within("ShimmyModel", manifest["metadata"]["namespace"]):
         try:
             location = locate(model["metadata"]["name"], ShimmyModelSpec.model_validate(model["spec"]))
         except ValueError:

@@ -8,9 +8,9 @@ from ipaddress import ip_address
 from shimmy_operator.cluster.port import Cluster
 from shimmy_operator.cluster.resources import Reference
 from shimmy_operator.cluster.store import Store
-from shimmy_operator.reconcile.relations import Relations
+from shimmy_operator.reconcile.relations import Relations, home_topic
 from shimmy_operator.render.context import Context
-from shimmy_operator.render.namespace import belongs_to, namespace_of
+from shimmy_operator.render.namespace import belongs_to
 from shimmy_operator.render.router import endpoint
 
 
@@ -62,7 +62,7 @@ class Environment:
         manifest = self.store.get("Namespace", None, namespace)
         if manifest is None:
             return None
-        for tenant in self.store.all("ShimmyTenant"):
-            if namespace_of(tenant) == namespace and belongs_to(manifest, tenant["metadata"]["name"]):
+        for tenant in self.relations.tenants(home_topic(namespace)):
+            if belongs_to(manifest, tenant["metadata"]["name"]):
                 return str(tenant["metadata"]["name"])
         return None

@@ -10,6 +10,7 @@ from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shimmy_api import names
 from shimmy_operator.cluster.resources import Manifest, Reference, reference
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.render.namespace import namespace_of
@@ -44,6 +45,16 @@ def tenant_topic(name: str) -> Topic:
     return ("tenant", name)
 
 
+def home_topic(namespace: str) -> Topic:
+    """That a namespace is, or is to be, a tenant's."""
+    return ("home", namespace)
+
+
+def label_topic(label: str) -> Topic:
+    """That the objects with this value of the label shimmy.dev/tenant are a tenant's."""
+    return ("label", label)
+
+
 def issuer_topic(issuer: str | None) -> Topic:
     """That a tenant has its tokens from an issuer; None for the cluster itself."""
     return ("issuer", issuer or "")
@@ -70,7 +81,7 @@ class Relations:
     """The relations of all objects in a store."""
 
     def __init__(self, store: Store) -> None:
-        self._store = store
+        self.store = store
         self._known: dict[Reference, Relation] = {}
         self._listening: defaultdict[Topic, set[Reference]] = defaultdict(set)
         self._telling: defaultdict[Topic, set[Reference]] = defaultdict(set)
@@ -85,9 +96,14 @@ class Relations:
         """The objects that tell a topic now."""
         return frozenset(self._telling.get(topic, ()))
 
+    def tenants(self, topic: Topic) -> list[Manifest]:
+        """The tenants that tell a topic now, by name."""
+        found = sorted(self._telling.get(topic, ()), key=lambda key: key.name)
+        return [tenant for key in found if (tenant := self.store.find(key)) is not None]
+
     def _changed(self, manifest: Manifest) -> None:
         key = reference(manifest)
-        live = self._store.find(key)
+        live = self.store.find(key)
         before, after = self._known.get(key), None if live is None else relation_of(live)
         if before == after:
             return
@@ -154,7 +170,7 @@ def _of_tenant(manifest: Manifest) -> Relation:
             *(model_topic(namespace, model) for model in models),
             *(shared_topic(model) for model in models),
         ),
-        tells=_set(tenant_topic(name), *issuers),
+        tells=_set(tenant_topic(name), home_topic(namespace), label_topic(names.bounded(name)), *issuers),
         content=(manifest["metadata"].get("creationTimestamp"), repr(tokens)),
     )
 

@@ -17,6 +17,7 @@ from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.handlers.queue import WorkQueue
 from shimmy_operator.handlers.routing import concerned
+from shimmy_operator.reconcile.relations import Relations
 from shimmy_operator.render.context import AllowedEgress, FetchNetwork
 from shimmy_operator.settings import parse_settings
 
@@ -154,14 +155,15 @@ def own(kind: str, name: str, namespace: str | None, spec: dict[str, Any]) -> Ma
 
 
 @pytest.fixture
-def fleet() -> Store:
+def fleet() -> Relations:
     store = Store()
+    relations = Relations(store)
     store.put(own("ShimmyTenant", "acme", None, {}))
     source = {"backend": {"gguf": {"source": "pvc://models/tiny.gguf"}}}
     store.put(own("ShimmyModel", "tiny", "shimmy-acme", source))
     store.put(own("ShimmyInstance", "chat", "shimmy-acme", {"models": ["tiny"]}))
     store.put(own("ShimmyInstance", "else", "shimmy-acme", {"models": ["big"]}))
-    return store
+    return relations
 
 
 def child(kind: str, name: str = "x", namespace: str | None = "shimmy-acme", **metadata: Any) -> Manifest:
@@ -193,14 +195,14 @@ OWNED = [{"kind": "ShimmyInstance", "name": "chat", "uid": "u"}]
         (child("Deployment"), ""),
     ],
 )
-def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Store, changed: Manifest, keys: str) -> None:
+def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Relations, changed: Manifest, keys: str) -> None:
     assert [key.name for key in concerned(changed, fleet)] == keys.split()
 
 
-def test_issuers_keys_concern_the_tenants_that_name_an_issuer(fleet: Store) -> None:
+def test_issuers_keys_concern_the_tenants_that_name_an_issuer(fleet: Relations) -> None:
     tokens = [{"name": "pods"}, {"name": "people", "issuer": "https://id.example", "jwks": {}}]
-    fleet.put(own("ShimmyTenant", "open", None, {"tokens": tokens}))
-    fleet.put(own("ShimmyTenant", "pods", None, {"tokens": tokens[:1]}))
+    fleet.store.put(own("ShimmyTenant", "open", None, {"tokens": tokens}))
+    fleet.store.put(own("ShimmyTenant", "pods", None, {"tokens": tokens[:1]}))
     changed = child("ConfigMap", "shimmy-jwks", "shimmy-system")
     assert [key.name for key in concerned(changed, fleet)] == ["open"]
 
@@ -226,10 +228,10 @@ DISCOVERY = {"app.kubernetes.io/component": "discovery", "shimmy.dev/tenant": "a
         (child("ConfigMap", "shimmy-discovery", "elsewhere"), ""),
     ],
 )
-def test_what_discovery_depends_on_concerns_its_tenant(fleet: Store, changed: Manifest, keys: str) -> None:
+def test_what_discovery_depends_on_concerns_its_tenant(fleet: Relations, changed: Manifest, keys: str) -> None:
     discovery = {"discovery": {"sources": [{"name": "a", "source": "pvc://models"}]}}
     tenant = own("ShimmyTenant", "acme", None, discovery)
-    fleet.put({**tenant, "metadata": {**tenant["metadata"], "resourceVersion": "2"}})
+    fleet.store.put({**tenant, "metadata": {**tenant["metadata"], "resourceVersion": "2"}})
     assert [key.name for key in concerned(changed, fleet)] == keys.split()
 
 
