@@ -156,7 +156,10 @@ def admission(admitted: Admitted) -> Message:
     """The ProcessingResponse that lets the request go on."""
     response: Any = unchanged("request_headers")
     if admitted.metadata:
-        response.dynamic_metadata.update({ext_proc.LIMITS_NAMESPACE: dict(admitted.metadata)})
+        # Struct.update does the same in three times the time.
+        said = response.dynamic_metadata.fields[ext_proc.LIMITS_NAMESPACE].struct_value.fields
+        for name, value in admitted.metadata.items():
+            said[name].string_value = value
     message: Message = response
     return message
 

@@ -69,3 +69,11 @@ def test_a_stream_comes_through_as_it_is_written(router: Plane, upstream: Record
         assert next(chunks) == FIRST
         upstream.go_on.set()
         assert b"".join(chunks) == LAST
+
+
+def test_a_trace_goes_on_to_the_pod_as_the_client_began_it(router: Plane, upstream: Recorder) -> None:
+    upstream.go_on.set()
+    trace = {"traceparent": "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", "tracestate": "vendor=value"}
+    with router.client(key_of("a")) as client:
+        assert client.post(PATH, json=chat(), headers=trace).is_success
+    assert trace.items() <= upstream.headers[-1].items()
