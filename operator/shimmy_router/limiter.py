@@ -50,9 +50,12 @@ class Limiter:
     def set_policies(self, policies: Mapping[str, Policy]) -> None:
         """What each tenant with limits may ask, from now on."""
         self._policies = policies
-        for tenant, outcome in list(self.outcomes):
-            if tenant not in policies:
-                del self.outcomes[tenant, outcome]
+
+    def forget(self, tenant: str) -> None:
+        """A tenant has no limits any more."""
+        for known, outcome in list(self.outcomes):
+            if known == tenant:
+                del self.outcomes[known, outcome]
 
     async def decide(self, call: Call) -> Admitted | Refused:
         """Let a request in or not. A tenant of whose limits nothing is known has none."""

@@ -105,7 +105,7 @@ class Metrics:
         models, keys = (known.models, known.keys) if known else (frozenset[str](), frozenset[str]())
         for model, asked in list(self._of_models[name]):
             if not (known and {model, asked} <= models | {""}):
-                self._of_models[name].pop((model, asked)).remove()
+                self._of_models[name].pop((model, asked)).remove(whole=model not in models)
         for key in self._of_keys[name].keys() - keys:
             self._of_keys[name].pop(key).remove()
         if known:
@@ -117,6 +117,8 @@ class Metrics:
     def count(self, entry: Entry) -> None:
         """Count one request."""
         known = self._known.get(entry.tenant)
+        if known is None and entry.tenant and self._known:
+            entry = entry._replace(tenant="", asked="")  # an answer that outlived its tenant
         served = entry.served if known and entry.served in known.models else entry.asked
         of_tenant = self._of_models[entry.tenant]
         series = of_tenant.get((served, entry.asked))
@@ -182,10 +184,13 @@ class _ModelSeries:
         for kind, tokens in _tokens(entry):
             self._tokens[kind].inc(tokens)
 
-    def remove(self) -> None:
+    def remove(self, *, whole: bool) -> None:
+        """Forget them; with `whole` also those that do not tell what was asked for."""
         metrics, (tenant, model, _) = self._metrics, self._place
         for code, outcome in self._requests:
             metrics.requests.remove(*self._place, str(code), outcome)
+        if not whole:
+            return
         for kind in _KINDS:
             metrics.tokens.remove(tenant, model, kind)
         for histogram in (metrics.seconds, metrics.first_byte_seconds, metrics.queue_seconds):

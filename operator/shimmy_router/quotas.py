@@ -50,7 +50,8 @@ class Quotas(Collector):
         if policy := policy_of(tenant) if tenant else None:
             self._policies[name] = policy
         else:
-            self._policies.pop(name, None)
+            if self._policies.pop(name, None):
+                self.limiter.forget(name)
         tokens = tenant.limits.tokens_per_minute if tenant else None
         if tokens is not None:
             self._token_limits[name] = tokens

@@ -26,6 +26,8 @@ class Routers:
     def __init__(self, folder: Path, stack: ExitStack, engine: Upstream) -> None:
         self.objects = Objects(folder / "objects")
         self.engine = engine
+        self.standing_in: set[str] = set()
+        """Tenants whose model m is stood in for by small when their tokens are used up."""
         self.limit("plain")
         self.planes: list[Plane] = []
         for number in range(ROUTERS):
@@ -43,11 +45,19 @@ class Routers:
         until(lambda: all(connected(p) == len(planes) - 1 for p in planes), "the routers to connect", seconds=15)
 
     def limit(self, name: str, keys: Sequence[dict[str, Any]] = (), **limits: int) -> None:
-        """Write a tenant with these limits, and a model that it can ask for."""
+        """Write a tenant with these limits, and models m and small that it can ask for."""
         entries = keys or [{}]
         manifests = tenant(name, token=TOKEN, keys=[key_of(name, number=n) for n, _ in enumerate(entries)])
         manifests[0]["spec"] |= {"limits": limits, "keys": [e | {"name": str(n)} for n, e in enumerate(entries)]}
-        self.objects.write(name, [*manifests, *model(name, "m", ports=[self.engine.port])])
+        models = [*model(name, "m", ports=[self.engine.port]), *model(name, "small", ports=[self.engine.port])]
+        for manifest in models:
+            if (
+                manifest["kind"] == "ShimmyInstance"
+                and manifest["spec"]["models"] == ["m"]
+                and name in self.standing_in
+            ):
+                manifest["spec"]["routing"] = {"fallback": {"models": ["small"], "when": ["Budget"]}}
+        self.objects.write(name, [*manifests, *models])
 
     def serve(self, name: str, keys: Sequence[dict[str, Any]] = (), **limits: int) -> str:
         """The same, and wait until every router serves it; its key."""
@@ -216,3 +226,21 @@ def test_tokens_over_the_limit_close_the_tenants_routes_in_every_router(routers:
         assert refused.headers["x-ratelimit-remaining-tokens"] == "0"
         assert 40 <= int(refused.headers["retry-after"]) <= 60
         assert _listing(p, key) == 200
+
+
+def test_a_model_stands_in_when_the_tokens_are_used_up_and_the_chain_says_so(routers: Routers) -> None:
+    routers.standing_in.add("spare")
+    key = routers.serve("spare", tokensPerMinute=50)
+    (p, *_) = routers.planes
+    with p.client(key) as client:
+        assert client.post(PATH, json=chat(), headers={"x-tokens": "60"}).status_code == 200
+
+        def stood_in() -> httpx.Response | None:
+            answer = client.post(PATH, json=chat())
+            return answer if answer.headers.get("x-shimmy-reason") else None
+
+        answer = until(stood_in, "the other model", seconds=5)
+        assert (answer.status_code, answer.headers["x-shimmy-model"]) == (200, "small")
+        assert answer.headers["x-shimmy-reason"] == "used_up"
+        # Of itself it is no spare.
+        assert client.post(PATH, json=chat(model_name="small")).status_code == 429

@@ -18,8 +18,9 @@ from shimmy_router.xds.filters import ROUTE, overwrite, typed
 EXT_PROC_FILTER: Final = "shimmy.ext_proc"
 CALLS_CLUSTER: Final = "shimmy-agent-calls"
 """The agent again, on connections of its own: open requests must not use up what xDS needs."""
-MAX_CALLS: Final = 20_000
-"""Requests that may be with the agent at a time; more fail as if it were away."""
+MAX_CALLS: Final = 10_000
+"""Requests that may be with the agent at a time; more fail as if it were away. Each that is tracked holds 25 KiB of the
+agent's memory."""
 MESSAGE_TIMEOUT_SECONDS: Final = 0.5
 """Within which the agent answers a message, or asks for more time. Past it, it counts as away."""
 MAX_HOLD_SECONDS: Final = 3600
