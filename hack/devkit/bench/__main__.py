@@ -22,8 +22,11 @@ def main() -> None:
     command.set_defaults(run=lambda arguments: router.run(arguments.rounds, arguments.seconds))
     command = commands.add_parser("balance", help="waits for a pod of several, against one ideal queue before all")
     command.add_argument("--runs", type=int, default=5, help="with each number of routers (default: 5)")
-    command.add_argument("--requests", type=int, default=600, help="of each run, about 33 s (default: 600)")
+    command.add_argument("--requests", type=int, default=300, help="of each run, about 50 s (default: 300)")
     command.add_argument("--seed", type=int, default=1, help="of arrivals and lengths (default: 1)")
+    command.add_argument(
+        "--longest", type=float, default=3.0, help="request in seconds; the shortest takes a tenth of it (default: 3)"
+    )
     command.add_argument("--simulate", action="store_true", help="only print what several policies do in simulation")
     command.set_defaults(run=_balance)
     engine.add(commands)
@@ -40,7 +43,7 @@ def _balance(arguments: argparse.Namespace) -> bool:
     if arguments.simulate:
         balance.table(arguments.seed)
         return True
-    return balance.run(arguments.runs, arguments.requests, arguments.seed)
+    return balance.run(arguments.runs, arguments.requests, arguments.seed, arguments.longest)
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@ Each has the runner's own gate and load stream; in place of an engine it sleeps 
 """
 
 import asyncio
+import signal
 import sys
 from typing import TYPE_CHECKING, cast
 
@@ -71,13 +72,17 @@ class Pod:
 
 
 async def _run(ports: list[int]) -> None:
+    stopped = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with asyncio.TaskGroup() as group:
         for port in ports:
             config = Config()
             config.bind = [f"127.0.0.1:{port}"]
             config.accesslog = config.errorlog = None
+            config.graceful_timeout = 0.1
             config.keep_alive_max_requests = sys.maxsize
-            group.create_task(serve(cast("ASGIFramework", Pod(f"pod-{port}").app()), config))
+            app = cast("ASGIFramework", Pod(f"pod-{port}").app())
+            group.create_task(serve(app, config, shutdown_trigger=stopped.wait))
 
 
 if __name__ == "__main__":

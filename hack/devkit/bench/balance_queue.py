@@ -13,10 +13,10 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-SHORTEST: Final = 0.1
-LONGEST: Final = 1.0
-"""Seconds; lengths are spread evenly on a logarithmic scale between them."""
-MEAN: Final = (LONGEST - SHORTEST) / math.log(LONGEST / SHORTEST)
+SPREAD: Final = 10.0
+"""The longest request by the shortest; between them lengths are even on a logarithmic scale."""
+_MEAN: Final = (1 - 1 / SPREAD) / math.log(SPREAD)
+"""Mean length, as a part of the longest."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +53,12 @@ POLICIES: Final = (
 )
 
 
-def poisson(count: int, pods: int, load: float, chance: random.Random) -> list[Arrival]:
-    """Arrivals at random moments that keep the pods busy for this part of the time."""
+def poisson(count: int, pods: int, load: float, chance: random.Random, longest: float = 1.0) -> list[Arrival]:
+    """Arrivals at random moments that keep the pods busy for the part `load` of the time; `longest` is in seconds."""
     found, now = [], 0.0
     for _ in range(count):
-        now += chance.expovariate(load * pods / MEAN)
-        found.append(Arrival(now, SHORTEST * (LONGEST / SHORTEST) ** chance.random()))
+        now += chance.expovariate(load * pods / (longest * _MEAN))
+        found.append(Arrival(now, longest * SPREAD ** -chance.random()))
     return found
 
 
