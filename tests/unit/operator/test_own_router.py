@@ -96,4 +96,4 @@ async def test_rights_of_discovery_stay_without_it() -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 async def test_a_change_of_any_part_concerns_the_tenant(bench: Bench, kind: str) -> None:
-    assert TENANT in set(concerned(bench.child(kind, NAME), bench.cluster.store))
+    assert TENANT in set(concerned(bench.child(kind, NAME), bench.environment.relations))
