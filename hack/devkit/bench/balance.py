@@ -93,7 +93,8 @@ def _report(count: int, goal: float, measured: Sequence[Run]) -> bool:
     failed = sum(one.failed for one in measured)
     verdict = "met" if ratio <= goal else "MISSED"
     print(
-        f"{count} router(s): {ratio:.2f} times the ideal wait (goal {goal:.2f} {verdict}; median of {len(measured)} runs)"
+        f"{count} router(s): {ratio:.2f} times the ideal wait"
+        f" (goal {goal:.2f} {verdict}; median of {len(measured)} runs)"
     )
     print(
         f"  mean wait {wait}, ideal {best}; {floor} of it is the way there and back, alone; failed requests: {failed}"
