@@ -5,7 +5,7 @@ are looked at again.
 """
 
 import hashlib
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Hashable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -18,6 +18,8 @@ from shimmy_operator.render.secrets import mirrored_keys
 
 Topic = tuple[str, ...]
 Listener = Callable[[Reference], None]
+_Index = defaultdict[Topic, Counter[Reference]]
+"""Who has to do with a topic, and by how many objects: a Secret may be there twice while it moves."""
 
 
 def model_topic(namespace: str, name: str) -> Topic:
@@ -83,8 +85,8 @@ class Relations:
     def __init__(self, store: Store) -> None:
         self.store = store
         self._known: dict[Reference, Relation] = {}
-        self._listening: defaultdict[Topic, set[Reference]] = defaultdict(set)
-        self._telling: defaultdict[Topic, set[Reference]] = defaultdict(set)
+        self._listening: _Index = defaultdict(Counter)
+        self._telling: _Index = defaultdict(Counter)
         self._listeners: list[Listener] = []
         store.listen(self._changed)
 
@@ -210,13 +212,15 @@ def _set(*topics: Topic) -> frozenset[Topic]:
     return frozenset(topics)
 
 
-def _join(index: defaultdict[Topic, set[Reference]], topics: Iterable[Topic], who: Reference) -> None:
+def _join(index: _Index, topics: Iterable[Topic], who: Reference) -> None:
     for topic in topics:
-        index[topic].add(who)
+        index[topic][who] += 1
 
 
-def _leave(index: defaultdict[Topic, set[Reference]], topics: Iterable[Topic], who: Reference) -> None:
+def _leave(index: _Index, topics: Iterable[Topic], who: Reference) -> None:
     for topic in topics:
-        index[topic].discard(who)
+        index[topic][who] -= 1
+        if not index[topic][who]:
+            del index[topic][who]
         if not index[topic]:
             del index[topic]

@@ -11,6 +11,7 @@ from tests.unit.operator.key_sets import ec_key, key_set
 from shimmy_api import names
 from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.reconcile.keys import new_key
+from shimmy_operator.reconcile.relations import key_topic
 
 OTHER = Reference("ShimmyTenant", None, "other")
 PEOPLE = {
@@ -167,6 +168,17 @@ async def test_a_key_that_two_tenants_hold_is_told_to_both_and_no_longer_when_on
     await bench.run(TENANT)
     assert states(bench) == {"default": "Active"}
     assert condition(bench, "Consistent") is None
+
+
+async def test_a_key_is_known_as_taken_while_its_mirror_moves(bench: Bench) -> None:
+    key = mirror(bench)["key.default"]
+    bench.put(TENANT, {"keys": [{"name": "default"}], "router": "Dedicated"})
+    await bench.run(TENANT)
+    assert bench.environment.relations.telling(key_topic(key)) == {TENANT}
+    bench.cluster.put(secret("taken", key, "shimmy-other"))
+    bench.put(OTHER, {"keys": [{"name": "taken", "secretName": "taken"}]})
+    await bench.run(OTHER)
+    assert bench.environment.relations.telling(key_topic(key)) == {TENANT, OTHER}
 
 
 async def test_an_issuers_keys_are_mirrored_and_follow_the_config_map(bench: Bench) -> None:
