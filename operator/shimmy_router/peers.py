@@ -106,6 +106,13 @@ class Peers:
         for link in self._links.values():
             link.tell_tokens(tenants)
 
+    def replicate(self) -> None:
+        """Tell the router that would be a tenant's home without this one what only this one knows."""
+        others = self.reachable()
+        for tenant in self._ledger.touched():
+            if others and home(tenant, {self._own, *others}) == self._own:
+                self._links[home(tenant, others)].tell_tenant(tenant)
+
     async def stop(self) -> None:
         """End all connections."""
         links = list(self._links.values())
@@ -174,10 +181,12 @@ class Peers:
                 self._links[router].tell_tenant(tenant)
         self._homes = homes
 
-    def message(self, tenants: set[str], ended: set[Ask], tokens: set[str], asks: "list[_Pending]") -> str:
+    def message(
+        self, receiver: str, tenants: set[str], ended: set[Ask], tokens: set[str], asks: "list[_Pending]"
+    ) -> str:
         """The text that tells all this; the requests count as running from here on."""
         now = self._clock()
-        states = [*self._ledger.own_state(tenants, now)]
+        states = [*self._ledger.state(tenants, receiver, now)]
         states += [state for ask in ended for state in self._ledger.own_running(ask)]
         for pending in asks:
             self._ledger.began(pending.ask)
@@ -321,7 +330,7 @@ class _Link:
 
     def _message(self) -> str:
         asks = [pending for pending in self._pending.values() if not pending.sent]
-        text = self._peers.message(self._tenants, self._ended, self._tokens, asks)
+        text = self._peers.message(self.name, self._tenants, self._ended, self._tokens, asks)
         for pending in asks:
             pending.sent = True
         self._tenants, self._ended, self._tokens = set(), set(), set()

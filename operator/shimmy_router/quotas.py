@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from shimmy_router.limits.policy import Policy
 
 _STEP_SECONDS: Final = 0.25
-"""How often tokens are looked at and told to other routers."""
+"""How often tokens are looked at, and counts are told to other routers."""
 _PRUNE_SECONDS: Final = 30.0
 
 
@@ -123,6 +123,7 @@ class Quotas(Collector):
                 if self._counted:
                     self.peers.counted_tokens(self._counted)
                     self._counted = set()
+                self.peers.replicate()
                 if differs := self.judge():
                     judged(differs)
                 if self._clock() - pruned > _PRUNE_SECONDS:

@@ -73,6 +73,8 @@ class State(NamedTuple):
     buckets: Buckets
     """Empty where only `running` is told."""
     running: int
+    router: str = ""
+    """Whose part it is; empty: the sender's."""
 
 
 class Ledger:
@@ -81,6 +83,7 @@ class Ledger:
     def __init__(self, own: str) -> None:
         self._own = own
         self._counters: defaultdict[Counter, dict[str, Part]] = defaultdict(dict)
+        self._touched: set[str] = set()
 
     def decide(self, ask: Ask, router: str, now: float) -> Answer:
         """Let a router's request in or not; what is let in is counted."""
@@ -91,6 +94,8 @@ class Ledger:
             part = self._part(counter, router)
             part.window.add(1, now)
             part.running += 1
+        if router == self._own:
+            self._touched.add(ask.tenant)
         return _nearest(bounds, self._parts(bounds), now)
 
     def decide_alone(self, ask: Ask, routers: int, now: float) -> Answer:
@@ -119,29 +124,42 @@ class Ledger:
             part = self._part(counter, self._own)
             part.running = max(part.running - 1, 0)
 
-    def own_state(self, tenants: Iterable[str], now: float) -> Iterator[State]:
-        """All of this router's parts of the counters of these tenants."""
+    def state(self, tenants: Iterable[str], receiver: str, now: float) -> Iterator[State]:
+        """What this router's requests make of the counters of these tenants.
+
+        And what is known of the receiver's own requests, which it may have forgotten.
+        """
         wanted = set(tenants)
         for counter, parts in self._counters.items():
-            if counter[0] in wanted and (part := parts.get(self._own)):
-                yield State(*counter, part.window.buckets(now), part.running)
+            if counter[0] in wanted:
+                if part := parts.get(self._own):
+                    yield State(*counter, part.window.buckets(now), part.running)
+                if part := parts.get(receiver):
+                    yield State(*counter, part.window.buckets(now), 0, receiver)
 
     def own_running(self, ask: Ask) -> list[State]:
         """What now runs of the counters of a request, without the past."""
         return [State(*counter, [], self._part(counter, self._own).running) for counter, _, _ in _bounds(ask)]
 
     def learn(self, state: State, router: str) -> None:
-        """Take what another router says of its own requests."""
-        part = self._part((state.tenant, state.key), router)
+        """Take what another router says of its requests, or of this one's before it restarted."""
+        own = bool(state.router)
+        part = self._part((state.tenant, state.key), self._own if own else router)
         if state.buckets:
             part.window.merge(state.buckets)
-        part.running = state.running
+        if not own:
+            part.running = state.running
 
     def gone(self, router: str) -> None:
         """A router is away: nothing of its runs any more that could be known of. Its window ages by itself."""
         for parts in self._counters.values():
             if part := parts.get(router):
                 part.running = 0
+
+    def touched(self) -> set[str]:
+        """Tenants of which this router has let requests of its own in since it was last asked for them."""
+        touched, self._touched = self._touched, set()
+        return touched
 
     def running(self) -> dict[str, int]:
         """How many of this router's requests run, by tenant."""
@@ -152,8 +170,8 @@ class Ledger:
         }
 
     def tenants(self) -> set[str]:
-        """Tenants of which this router has requests of its own."""
-        return {tenant for (tenant, _), parts in self._counters.items() if self._own in parts}
+        """Tenants of which anything is counted."""
+        return {tenant for tenant, _ in self._counters}
 
     def prune(self, now: float) -> None:
         """Forget what has aged out."""

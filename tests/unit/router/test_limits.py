@@ -112,7 +112,7 @@ def test_a_new_home_that_is_told_by_all_refuses_what_the_old_one_would_have(chan
                 old.learn(state, router)
     for name, ledger in others.items():
         for _ in range(2):  # a state that is told twice counts once
-            for state in ledger.own_state(["t"], now):
+            for state in ledger.state(["t"], "new", now):
                 new.learn(state, name)
     assert new.decide(ask(25, 20), "new", now) == old.decide(ask(25, 20), "new", now)
 

@@ -120,21 +120,33 @@ async def test_refused_requests_and_clients_that_leave_hold_nothing() -> None:
         assert len(await admitted(asker, 5)) == 3
 
 
-async def test_a_tenant_whose_home_is_away_gets_a_new_one_that_knows_what_was_used() -> None:
+async def test_a_tenant_whose_home_is_away_gets_a_new_one_that_knows_what_was_used_and_so_does_the_old_one_again() -> (
+    None
+):
     async with routers(3) as started:
         for router in started:
-            router.limit(per_minute=30)
+            router.limit(per_minute=40)
         first = next(router for router in started if router.name == home("t", NAMES))
         others = [router for router in started if router is not first]
-        for router in others:
+        for router in started:
             assert len(await admitted(router, 10)) == 10
+        first.peers.replicate()
+        second = next(router for router in others if router.name == home("t", [router.name for router in others]))
+        await eventually(lambda: known_to(second) == 20)
         await first.stop()
         await eventually(lambda: all(first.name not in router.peers.reachable() for router in others))
-        # What the home itself had let in is lost with it; here that was nothing.
-        second = home("t", [router.name for router in others])
-        known = next(router for router in others if router.name == second)
-        await eventually(lambda: known_to(known) == 20)
-        assert sum([len(await admitted(router, 20)) for router in others]) == 10
+        await eventually(lambda: known_to(second) == 30)
+        assert sum([len(await admitted(router, 4)) for router in others]) == 8
+
+        again = Router(first.name)
+        again.limit(per_minute=40)
+        await again.start()
+        try:
+            introduce([*others, again])
+            await eventually(lambda: known_to(again) == 38)
+            assert len(await admitted(again, 20)) == 2
+        finally:
+            await again.stop()
 
 
 def known_to(router: Router) -> int:
