@@ -26,12 +26,13 @@ from shimmy_router.limits.wire import ToAsker, ToRouter
 
 log = logging.getLogger(__name__)
 
-PATH: Final = "/peer"
+PATH: Final = "/peer/1"
+"""The number is another one where messages are: in a rollout that changes it, old and new routers count apart."""
 NAME_HEADER: Final = "x-shimmy-router"
 
 ASK_SECONDS: Final = 0.2
 """A router that does not answer within this is done without. Envoy waits longer for this one."""
-_HEARTBEAT_SECONDS: Final = 2.0
+_HEARTBEAT_SECONDS: Final = 4.0
 """A connection that is silent for half as long after a ping is dead."""
 _FIRST_PAUSE: Final = 0.1
 _LONGEST_PAUSE: Final = 1.0
