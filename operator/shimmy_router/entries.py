@@ -93,20 +93,16 @@ def entry_of(line: str) -> Entry | None:
 
 def entry_logger(grpc_service: dict[str, Any]) -> dict[str, Any]:
     """The access logger that sends the lines by OpenTelemetry's protocol. While nobody takes them they are lost."""
-    common = {
-        "log_name": "shimmy",
-        "grpc_service": grpc_service,
-        "transport_api_version": "V3",
-        "buffer_flush_interval": "1s",
-        "buffer_size_bytes": _BUFFER_BYTES,
-    }
     return {
         "name": "envoy.access_loggers.open_telemetry",
         # Probes are no requests.
         "filter": {"not_health_check_filter": {}},
         "typed_config": filters.typed(
             "extensions.access_loggers.open_telemetry.v3.OpenTelemetryAccessLogConfig",
-            common_config=common,
+            log_name="shimmy",
+            grpc_service=grpc_service,
+            buffer_flush_interval="1s",
+            buffer_size_bytes=_BUFFER_BYTES,
             disable_builtin_labels=True,
             body={"string_value": LINE},
         ),
