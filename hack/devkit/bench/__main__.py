@@ -16,10 +16,11 @@ def main() -> None:
         description="Benchmarks. Each prints ratios to a peer that is measured in the same run: machines are noisy.",
     )
     commands = parser.add_subparsers(required=True, metavar="BENCHMARK")
-    command = commands.add_parser("router", help="the router beside a plain Envoy proxy: CPU per request and latency")
+    command = commands.add_parser("router", help="the router beside a plain Envoy proxy: CPU, latency, rates, memory")
     command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     command.add_argument("--seconds", type=int, default=4, help="of load in each round (default: 4)")
-    command.set_defaults(run=lambda arguments: router.run(arguments.rounds, arguments.seconds))
+    command.add_argument("--peers", action="store_true", help="beside vllm-router and LiteLLM too, from PyPI")
+    command.set_defaults(run=lambda given: router.run(given.rounds, given.seconds, peers=given.peers))
     command = commands.add_parser("balance", help="waits for a pod of several, against one ideal queue before all")
     command.add_argument("--runs", type=int, default=5, help="with each number of routers (default: 5)")
     command.add_argument("--requests", type=int, default=300, help="of each run, about 50 s (default: 300)")

@@ -3,10 +3,10 @@
 import json
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import yaml
 
@@ -28,25 +28,39 @@ ANSWER: Final = json.dumps(
 _HTTP: Final = "type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager"
 _ROUTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router"
 _UPSTREAM: Final = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
-_START_SECONDS: Final = 20
+_START_SECONDS: Final = 120
+"""The longest that a proxy may take on a busy machine: LiteLLM imports for half a minute."""
+EVENTS: Final = 100
+"""Of a streamed answer."""
+
+
+class Proxy(NamedTuple):
+    """A proxy that runs."""
+
+    port: int
+    process: int
+    agent: int | None = None
+    """Our router's second process."""
 
 
 @contextmanager
-def stub(folder: Path) -> Iterator[int]:
-    """An Envoy that answers every request itself; its port."""
+def stub(folder: Path, *, stream: bool = False) -> Iterator[int]:
+    """An Envoy that answers every request itself, in one piece or by a stream of EVENTS events; its port."""
     (port,) = free(1)
+    kind, body = ("text/event-stream", _stream()) if stream else ("application/json", ANSWER)
     headers = [
         {"header": {"key": key, "value": value}}
         for key, value in (("x-shimmy-prompt-tokens", "12"), ("x-shimmy-completion-tokens", "2"))
     ]
-    route = {"direct_response": {"status": 200, "body": {"inline_string": ANSWER}}, "response_headers_to_add": headers}
+    headers.append({"header": {"key": "content-type", "value": kind}})
+    route = {"direct_response": {"status": 200, "body": {"inline_string": body}}, "response_headers_to_add": headers}
     with _envoy(folder / "stub", _static(port, route, [])):
         yield port
 
 
 @contextmanager
-def plain(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
-    """An Envoy that passes everything on; its port and process."""
+def plain(folder: Path, upstream: int) -> Iterator[Proxy]:
+    """An Envoy that passes everything on."""
     (port,) = free(1)
     endpoint = {"endpoint": {"address": _address(upstream)}}
     options = {"@type": _UPSTREAM, "explicit_http_config": {"http2_protocol_options": {}}}
@@ -57,12 +71,19 @@ def plain(folder: Path, upstream: int) -> Iterator[tuple[int, int]]:
         "typed_extension_protocol_options": {"envoy.extensions.upstreams.http.v3.HttpProtocolOptions": options},
     }
     with _envoy(folder / "plain", _static(port, {"route": {"cluster": "stub"}}, [cluster])) as process:
-        yield port, process
+        yield Proxy(port, process)
 
 
 @contextmanager
 def router(folder: Path, *upstreams: int) -> Iterator[tuple[int, int]]:
     """Our Envoy and its agent, with one tenant and its pods at these ports; port and process of Envoy."""
+    with shimmy(folder, *upstreams) as (port, process, _):
+        yield port, process
+
+
+@contextmanager
+def shimmy(folder: Path, *upstreams: int) -> Iterator[Proxy]:
+    """The same, with the agent's process."""
     port, metrics = free(2)
     run, objects = folder / "run", folder / "objects"
     run.mkdir()
@@ -71,10 +92,10 @@ def router(folder: Path, *upstreams: int) -> Iterator[tuple[int, int]]:
     program = [sys.executable, "-m", "shimmy_router"]
     subprocess.run([*program, "bootstrap", "--run", str(run), "--address", HOST, "--port", str(port)], check=True)
     agent = [*program, "agent", "--run", str(run), "--directory", str(objects), "--host", HOST]
-    with _process([*agent, "--metrics-port", str(metrics), "--debug-port", "0"], folder / "agent.log"):
+    with process([*agent, "--metrics-port", str(metrics), "--debug-port", "0"], folder / "agent.log") as beside:
         configuration = json.loads((run / "envoy.json").read_text(encoding="utf-8"))
-        with _envoy(folder / "router", configuration) as process:
-            yield port, process
+        with _envoy(folder / "router", configuration) as envoy:
+            yield Proxy(port, envoy, beside)
 
 
 def _objects(ports: Sequence[int]) -> list[dict[str, Any]]:
@@ -113,7 +134,8 @@ def _static(port: int, route: dict[str, Any], clusters: Sequence[dict[str, Any]]
         "@type": _HTTP,
         "stat_prefix": "bench",
         "route_config": {
-            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}]
+            "max_direct_response_body_size_bytes": 1024 * 1024,
+            "virtual_hosts": [{"name": "all", "domains": ["*"], "routes": [{"match": {"prefix": "/"}, **route}]}],
         },
         "http_filters": [{"name": "router", "typed_config": {"@type": _ROUTER}}],
     }
@@ -130,23 +152,34 @@ def _address(port: int) -> dict[str, Any]:
 def _envoy(path: Path, configuration: dict[str, Any]) -> Iterator[int]:
     path.with_suffix(".json").write_text(json.dumps(configuration), encoding="utf-8")
     command = ["envoy", "-c", str(path.with_suffix(".json")), "--concurrency", "1", "--use-dynamic-base-id"]
-    with _process([*command, "--log-level", "error"], path.with_suffix(".log")) as process:
-        yield process
+    with process([*command, "--log-level", "error"], path.with_suffix(".log")) as started:
+        yield started
 
 
 @contextmanager
-def _process(command: Sequence[str], log: Path) -> Iterator[int]:
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as process:
+def process(command: Sequence[str], log: Path, environment: Mapping[str, str] | None = None) -> Iterator[int]:
+    """A process that is stopped at the end; its id."""
+    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output, env=environment) as started:
         try:
-            yield process.pid
+            yield started.pid
         finally:
-            process.terminate()
+            started.terminate()
+
+
+def _stream() -> str:
+    def event(delta: dict[str, str], reason: str | None) -> str:
+        choice = {"index": 0, "delta": delta, "finish_reason": reason}
+        named = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
+        return f"data: {json.dumps(named | {'choices': [choice]})}\n\n"
+
+    pieces = (event({"content": " word"}, None) for _ in range(EVENTS - 2))
+    return "".join((*pieces, event({}, "stop"), "data: [DONE]\n\n"))
 
 
 def answers(port: int) -> None:
     """Wait until a proxy answers the benchmark's request with 200."""
     command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{HOST}:{port}/v1/chat/completions"]
-    command += ["-H", f"authorization: Bearer {KEY}", "-d", json.dumps(BODY)]
+    command += ["-H", f"authorization: Bearer {KEY}", "-H", "content-type: application/json", "-d", json.dumps(BODY)]
     until(
         lambda: subprocess.run(command, capture_output=True, text=True, check=False).stdout == "200",
         f"port {port}",

@@ -1,20 +1,30 @@
-"""`hack/bench router`: what our router costs beside a plain Envoy proxy, for one chat request with a JSON answer."""
+"""`hack/bench router`: what our router costs beside a plain Envoy proxy and other gateways, all before the same stub.
+
+CPU is that of the proxy alone, user and system, per request answered under load from 16 connections.
+"""
 
 import json
 import re
 import statistics
 import subprocess
 import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeVar
 
 from devkit import packages
-from devkit.bench.envoys import BODY, HOST, KEY, answers, plain, router, stub
-from devkit.bench.procfs import cpu_seconds
+from devkit.bench.envoys import BODY, EVENTS, HOST, KEY, Proxy, answers, plain, shimmy, stub
+from devkit.bench.peers import litellm, vllm_router
+from devkit.bench.procfs import children, cpu_seconds, resident_mib
 from devkit.progress import say
 
+PLAIN, OURS, VLLM, LITELLM = "plain Envoy", "Shimmy router", "vllm-router", "LiteLLM"
+T = TypeVar("T")
+Start = Callable[[Path, int], AbstractContextManager[Proxy]]
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
+_CONNECTIONS: Final = 16
 _SCRIPT: Final = """
 wrk.method = "POST"
 wrk.path = "/v1/chat/completions"
@@ -22,78 +32,141 @@ wrk.headers["content-type"] = "application/json"
 wrk.headers["authorization"] = "Bearer {key}"
 wrk.body = [[{body}]]
 """
+_GOALS: Final = (
+    ("CPU/request, plain Envoy = 1", PLAIN, "cpu", 1.35),
+    ("CPU/request, vllm-router = 1", VLLM, "cpu", 0.75),
+    ("CPU/request, LiteLLM = 1", LITELLM, "cpu", 1 / 95),
+    ("streamed events/s, plain Envoy = 1", PLAIN, "events", 0.95),
+)
+"""What, beside whom, which column, and the most of it, or of events the least."""
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One measurement of one proxy."""
+    """One measurement of one proxy. Times in seconds."""
 
     cpu: float
-    """Seconds of CPU of Envoy per request, under load from 16 connections."""
+    """Per request."""
+    agent: float
+    """CPU per request of our agent, which counts them."""
     p50: float
-    """Median latency in seconds, from one connection."""
+    """Latency from one connection."""
+    p99: float
     rate: float
-    """Requests per second under load."""
+    """Requests per second."""
+    memory: float
+    """MiB."""
 
 
-def run(rounds: int, seconds: int) -> None:
-    """Measure and print.
+def run(rounds: int, seconds: int, *, peers: bool = False) -> bool:
+    """Measure and print; whether all goals are met that were measured.
 
     Raises:
         packages.MissingError: wrk is missing.
         RuntimeError: a proxy answered with an error.
     """
     packages.require("the benchmark", [packages.program("wrk", "wrk"), packages.program("curl", "curl")])
+    starts: dict[str, Start] = {PLAIN: plain, OURS: shimmy}
+    if peers:
+        starts |= {VLLM: vllm_router, LITELLM: litellm}
     with tempfile.TemporaryDirectory() as scratch:
-        folder = Path(scratch)
-        script = folder / "request.lua"
-        script.write_text(_SCRIPT.format(key=KEY, body=json.dumps(BODY)), encoding="utf-8")
-        with stub(folder) as upstream, plain(folder, upstream) as bare, router(folder, upstream) as ours:
-            proxies = {"plain Envoy": bare, "Shimmy router": ours}
-            runs: dict[str, list[Run]] = {name: [] for name in proxies}
-            for port, _ in proxies.values():
-                answers(port)
-            for number in range(rounds):
-                for name, (port, process) in proxies.items():
-                    runs[name].append(_measure(port, process, script, seconds))
-                say(f"round {number + 1} of {rounds}")
-    _print(runs)
+        whole = _rounds(Path(scratch), starts, rounds, lambda proxy, script: _whole(proxy, script, seconds))
+        events = _rounds(
+            Path(scratch), starts, rounds, lambda proxy, script: _events(proxy, script, seconds), stream=True
+        )
+    _table(whole, events)
+    return _goals(whole, events)
 
 
-def _measure(port: int, process: int, script: Path, seconds: int) -> Run:
-    before = cpu_seconds(process)
-    requests, _ = _wrk(port, script, connections=16, seconds=seconds)
-    cpu = cpu_seconds(process) - before
-    _, p50 = _wrk(port, script, connections=1, seconds=max(1, seconds // 2))
-    return Run(cpu / requests, p50, requests / seconds)
+def _rounds(
+    scratch: Path,
+    starts: Mapping[str, Start],
+    rounds: int,
+    measure: Callable[[Proxy, Path], T],
+    *,
+    stream: bool = False,
+) -> dict[str, list[T]]:
+    """Each proxy's measurements. The proxies take turns, in both directions: who comes after whom must not matter."""
+    folder = scratch / ("stream" if stream else "whole")
+    folder.mkdir()
+    script = folder / "request.lua"
+    script.write_text(_SCRIPT.format(key=KEY, body=json.dumps(BODY | {"stream": stream})), encoding="utf-8")
+    found: dict[str, list[T]] = {name: [] for name in starts}
+    with ExitStack() as stack:
+        upstream = stack.enter_context(stub(folder, stream=stream))
+        proxies = {name: stack.enter_context(start(folder, upstream)) for name, start in starts.items()}
+        for proxy in proxies.values():
+            answers(proxy.port)
+            _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=1)
+        for number in range(rounds):
+            for name in sorted(proxies, reverse=bool(number % 2)):
+                found[name].append(measure(proxies[name], script))
+            say(f"{'streams' if stream else 'requests'}: round {number + 1} of {rounds}")
+    return found
 
 
-def _wrk(port: int, script: Path, *, connections: int, seconds: int) -> tuple[int, float]:
-    """Requests answered, and the median latency in seconds."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--latency", "-s", str(script)]
+def _whole(proxy: Proxy, script: Path, seconds: int) -> Run:
+    cpu, agent = _cpu(proxy.process), _cpu(proxy.agent)
+    requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
+    cpu, agent = _cpu(proxy.process) - cpu, _cpu(proxy.agent) - agent
+    _, p50, p99 = _wrk(proxy.port, script, connections=1, seconds=max(1, seconds // 2))
+    memory = resident_mib(proxy.process) + (resident_mib(proxy.agent) if proxy.agent else 0)
+    return Run(cpu / requests, agent / requests, p50, p99, requests / seconds, memory)
+
+
+def _events(proxy: Proxy, script: Path, seconds: int) -> float:
+    requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
+    return requests * EVENTS / seconds
+
+
+def _cpu(process: int | None) -> float:
+    """Seconds, those of its children included: LiteLLM has some."""
+    if process is None:
+        return 0
+    return sum(cpu_seconds(each) for each in (process, *children(process)))
+
+
+def _wrk(port: int, script: Path, *, connections: int, seconds: int) -> tuple[int, float, float]:
+    """Requests answered, and median and 99th percentile of the latency in seconds."""
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(script)]
     text = subprocess.run([*command, f"http://{HOST}:{port}"], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"port {port} answered with errors:\n{text}")
     requests = re.search(r"(\d+) requests in", text)
-    median = re.search(r"50%\s+([\d.]+)(us|ms|s)", text)
-    if not requests or not median:
+    shares = [re.search(rf"{share}%\s+([\d.]+)(us|ms|s)\b", text) for share in (50, 99)]
+    if not requests or not int(requests[1]) or not all(shares):
         raise RuntimeError(f"wrk printed something else than expected:\n{text}")
-    return int(requests[1]), float(median[1]) * _UNITS[median[2]]
+    median, tail = (float(found[1]) * _UNITS[found[2]] for found in shares if found)
+    return int(requests[1]), median, tail
 
 
-def _print(runs: dict[str, list[Run]]) -> None:
-    bare, ours = runs.values()
-    print(f"{'':15} {'CPU us/request':>15} {'p50 us, 1 conn.':>16} {'requests/s, 16 conn.':>21}")
-    for name, found in runs.items():
-        cpu, p50, rate = (statistics.median(values) for values in zip(*map(_values, found), strict=True))
-        print(f"{name:15} {cpu * 1e6:15.1f} {p50 * 1e6:16.0f} {rate:21.0f}")
-    pairs = [
-        (mine.cpu / theirs.cpu, mine.p50 / theirs.p50, mine.rate / theirs.rate)
-        for mine, theirs in zip(ours, bare, strict=True)
-    ]
-    cpu, p50, rate = (statistics.median(values) for values in zip(*pairs, strict=True))
-    print(f"{'ratio':15} {cpu:15.2f} {p50:16.2f} {rate:21.2f}   (median of {len(pairs)} interleaved rounds)")
+def _table(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[float]]) -> None:
+    print(
+        f"{'medians':14} {'CPU us/request':>15} {'agent us/request':>17} {'p50 us':>7} {'p99 us':>7}"
+        f" {'requests/s':>11} {'events/s':>9} {'MiB':>5}"
+    )
+    for name, runs in whole.items():
+        middle = {field: statistics.median(getattr(found, field) for found in runs) for field in Run.__slots__}
+        agent = f"{middle['agent'] * 1e6:17.1f}" if name == OURS else f"{'-':>17}"
+        print(
+            f"{name:14} {middle['cpu'] * 1e6:15.1f} {agent} {middle['p50'] * 1e6:7.0f} {middle['p99'] * 1e6:7.0f}"
+            f" {middle['rate']:11.0f} {statistics.median(events[name]):9.0f} {middle['memory']:5.0f}"
+        )
+    print(f"latencies at 1 connection, rates at {_CONNECTIONS}; MiB with the agent's")
 
 
-def _values(run: Run) -> tuple[float, float, float]:
-    return run.cpu, run.p50, run.rate
+def _goals(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[float]]) -> bool:
+    """Print the ratios: medians of those within each round."""
+    met = True
+    for what, peer, column, goal in _GOALS:
+        if peer not in whole:
+            continue
+        if column == "events":
+            ratio = statistics.median(a / b for a, b in zip(events[OURS], events[peer], strict=True))
+            good, sign = ratio >= goal, ">="
+        else:
+            ratio = statistics.median(a.cpu / b.cpu for a, b in zip(whole[OURS], whole[peer], strict=True))
+            good, sign = ratio <= goal, "<="
+        met &= good
+        print(f"{what:36} {ratio:8.4f}   goal {sign} {goal:.4f}: {'met' if good else 'missed'}")
+    return met
