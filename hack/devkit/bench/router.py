@@ -97,7 +97,6 @@ def _rounds(
         proxies = {name: stack.enter_context(start(folder, upstream)) for name, start in starts.items()}
         for proxy in proxies.values():
             answers(proxy.port)
-            _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=1)
         for number in range(rounds):
             for name in sorted(proxies, reverse=bool(number % 2)):
                 found[name].append(measure(proxies[name], script))
