@@ -9,9 +9,12 @@ from shimmy_api import errors
 from shimmy_api.access import RequestLimits
 from shimmy_api.errors import ApiError
 from shimmy_api.fallback import Trigger
+from shimmy_api.unsupported import UNSUPPORTED, unsupported
 from shimmy_router.fleet import Fallback, Fleet, Key, Model, Substitute, Tenant, Token
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.paths import API_PATHS, MODELS_PATH
+from shimmy_router.xds.lists import named
+from shimmy_router.xds.paths import API_PATHS, LISTS, SOCKET_PATH
+from shimmy_router.xds.routes import LATEST
 
 Json = dict[str, Any]
 
@@ -36,12 +39,15 @@ class Question:
 
 
 def explain(fleet: Fleet, question: Question, now: float) -> Json | None:
-    """What would become of it at the time `now`, in seconds since the epoch. None if there is no such tenant."""
+    """What would become of it at the time `now`, in seconds since the epoch. None if there is no such tenant.
+
+    What the limits say at this moment is not in it, nor how long the queues are.
+    """
     tenant = next((found for found in fleet.tenants if found.name == question.tenant), None)
     if tenant is None:
         return None
     asked = question.asked
-    model = next((m for m in tenant.models if asked == m.name or asked in m.aliases), None)
+    model = _find(tenant, asked)
     return {
         "tenant": tenant.name,
         "namespace": tenant.namespace,
@@ -56,6 +62,14 @@ def explain(fleet: Fleet, question: Question, now: float) -> Json | None:
     }
 
 
+def _find(tenant: Tenant, asked: str) -> Model | None:
+    """The model of that name or alias, with or without Ollama's default tag."""
+    wanted = asked.removesuffix(LATEST)
+    known = dict(named(tenant))
+    tagged = {name.removesuffix(LATEST): model for name, model in known.items()}
+    return known.get(wanted) or tagged.get(wanted)
+
+
 def _answer(tenant: Tenant, model: Model | None, question: Question, now: float) -> Json:
     credentials = [
         found
@@ -64,9 +78,12 @@ def _answer(tenant: Tenant, model: Model | None, question: Question, now: float)
     ]
     if not credentials:
         return _refused(errors.INVALID_KEY)
-    if question.path == MODELS_PATH:
+    if question.path in LISTS:
         return {"outcome": "Listed"}
-    if question.path not in API_PATHS:
+    for _, path, what in UNSUPPORTED:
+        if path == question.path:
+            return _refused(unsupported(what))
+    if question.path not in (*API_PATHS, SOCKET_PATH):
         return _refused(errors.NOT_FOUND)
     if model is None or not any(_may_ask(found, model) for found in credentials):
         return _refused(errors.MODEL_NOT_FOUND)
@@ -102,7 +119,7 @@ def _resolved(fleet: Fleet, model: Model, asked: str) -> Json:
     pods = next((own.endpoints for own in owners if own.cluster == model.cluster), ())
     return {
         "name": model.name,
-        "by": "Name" if asked == model.name else "Alias",
+        "by": "Name" if model.name in (asked, asked.removesuffix(LATEST)) else "Alias",
         "owner": model.owner,
         "shared": model.shared,
         "cluster": model.cluster,

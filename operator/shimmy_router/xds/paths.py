@@ -30,7 +30,8 @@ OLLAMA_VERSION: Final = "/api/version"
 SHIMMY_MODELS: Final = "/api/models"
 ROOT: Final = "/"
 
-_LISTS: Final = (MODELS_PATH, OLLAMA_TAGS, OLLAMA_RUNNING, OLLAMA_VERSION, SHIMMY_MODELS, ROOT)
+LISTS: Final = (MODELS_PATH, OLLAMA_TAGS, OLLAMA_RUNNING, OLLAMA_VERSION, SHIMMY_MODELS, ROOT)
+"""GET, answered by Envoy itself."""
 
 
 def by_methods() -> Mapping[str, list[str]]:
@@ -38,7 +39,7 @@ def by_methods() -> Mapping[str, list[str]]:
     taken: dict[str, set[str]] = {}
     for path in API_PATHS:
         taken.setdefault(path, set()).add("POST")
-    for path in (*_LISTS, f"{MODELS_PATH}/{{name}}"):
+    for path in (*LISTS, f"{MODELS_PATH}/{{name}}"):
         taken.setdefault(path, set()).update({"GET", "HEAD"})
     taken[SOCKET_PATH] = {"GET"}
     for method, path, _ in UNSUPPORTED:

@@ -22,7 +22,7 @@ from shimmy_router.xds.tables import Table
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
-_LATEST: Final = ":latest"
+"""Ollama's default tag."""
 _OLLAMA: Final = "Ollama is running"
 """By which clients know an Ollama."""
 _TYPE: Final = "content-type"
@@ -36,8 +36,8 @@ def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Reso
     by_model = {model.name: _action(_model_route(tenant, model, verdict)) for model in table.models}
     named = list(lists.named(table.models))
     # The filter takes Ollama's default tag off; a name that has it stands behind one that is the same without.
-    actions: dict[str, Any] = {name.removesuffix(_LATEST): by_model[model.name] for name, model in named}
-    actions |= {name: by_model[model.name] for name, model in named if not name.endswith(_LATEST)}
+    actions: dict[str, Any] = {name.removesuffix(LATEST): by_model[model.name] for name, model in named}
+    actions |= {name: by_model[model.name] for name, model in named if not name.endswith(LATEST)}
     others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, table, verdict)))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {

@@ -52,7 +52,10 @@ def asked(tenant: str, model: str, **question: str) -> Json:
         ("a", "gpt", {"path": "/v1/completions"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("b", "m", {}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("a", "covered", {}, {"outcome": "Served", "model": "m", "cluster": "a/m", "reason": "no_pod"}),
+        ("a", "gpt:latest", {"path": "/api/chat"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
+        ("a", "m", {"path": "/ws/generate"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("a", "", {"path": "/v1/models"}, {"outcome": "Listed"}),
+        ("a", "", {"path": "/api/tags"}, {"outcome": "Listed"}),
     ],
 )
 def test_it_says_which_pods_serve_a_request(tenant: str, model: str, question: dict[str, str], expected: Json) -> None:
@@ -66,6 +69,7 @@ def test_it_says_which_pods_serve_a_request(tenant: str, model: str, question: d
         ("a", "nothing", {}, (404, "model_not_found")),
         ("b", "cold", {}, (404, "model_not_found")),
         ("a", "m", {"path": "/v1/elsewhere"}, (404, "not_found")),
+        ("a", "m", {"path": "/v1/embeddings"}, (501, "unsupported_operation")),
         ("a", "m", {"credential": "narrow"}, (404, "model_not_found")),
         ("a", "m", {"credential": "old"}, (401, "invalid_api_key")),
         ("a", "m", {"credential": "sk-shimmy-dddddddd"}, (401, "invalid_api_key")),
