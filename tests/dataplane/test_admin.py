@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.contract.running import TOKEN, Runner
 from tests.dataplane.conftest import serve
-from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, plane
+from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, model, plane, tenant
 
 from devkit.waiting import until
 
@@ -23,19 +23,38 @@ def router(tmp_path_factory: pytest.TempPathFactory, engine: Runner) -> Iterator
     port = httpx.URL(engine.url).port
     assert port
     serve(objects, port)
+    shared, *others = model("s", "m", ports=[port])
+    shared["spec"]["sharedWith"] = {"allTenants": True}
+    objects.write("s", [*tenant("s", token=TOKEN), shared, *others])
+    # What stands in is another tenant's.
+    objects.write("x", [*tenant("x", token=TOKEN, fallback={"models": ["m"]}), *model("x", "cold")])
     with plane(folder, ["--directory", str(objects.folder)], listen=["--access-log"]) as started:
         until(lambda: _ask(started, key_of("a"), "m").is_success, "tenant a is served", seconds=20)
+        until(lambda: _ask(started, key_of("x"), "m").is_success, "tenant x is served", seconds=20)
         yield started
 
 
 @pytest.mark.parametrize(
-    ("tenant", "model"), [("a", "m"), ("a", "gpt"), ("a", "own"), ("s", "m"), ("b", "cold"), ("b", "gpt")]
+    ("name", "asked"),
+    [
+        ("a", "m"),
+        ("a", "gpt"),
+        ("a", "gpt:latest"),
+        ("a", "own"),
+        ("s", "m"),
+        ("b", "m"),
+        ("b", "cold"),
+        ("b", "gpt"),
+        ("x", "m"),
+        ("x", "cold"),
+    ],
 )
-def test_the_explanation_of_a_request_is_what_becomes_of_it(router: Plane, tenant: str, model: str) -> None:
-    explained = _debug(router, "/debug/route", tenant=tenant, model=model).json()["answer"]
-    response = _ask(router, key_of(tenant), model)
+def test_the_explanation_of_a_request_is_what_becomes_of_it(router: Plane, name: str, asked: str) -> None:
+    explained = _debug(router, "/debug/route", tenant=name, model=asked).json()["answer"]
+    response = _ask(router, key_of(name), asked)
     if response.is_success:
-        assert (explained["outcome"], explained["model"]) == ("Served", response.json()["model"])
+        assert (explained["outcome"], explained["model"]) == ("Served", response.headers["x-shimmy-model"])
+        assert explained.get("reason") == response.headers.get("x-shimmy-reason")
     else:
         error = response.json()["error"]
         found = (explained["status"], explained["code"], explained["message"])
@@ -44,7 +63,7 @@ def test_the_explanation_of_a_request_is_what_becomes_of_it(router: Plane, tenan
 
 def test_all_tenants_are_listed(router: Plane) -> None:
     listed = _debug(router, "/debug/tenants").json()["tenants"]
-    assert [tenant["name"] for tenant in listed] == ["a", "b", "s"]
+    assert [entry["name"] for entry in listed] == ["a", "b", "s", "x"]
 
 
 def test_no_key_or_token_is_shown(router: Plane) -> None:
