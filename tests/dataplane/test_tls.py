@@ -184,6 +184,19 @@ def test_plain_http_can_be_left_out_and_readiness_is_still_answered(
             assert probe.connect_ex((HOST, started.port)) != 0
 
 
+def test_a_router_without_a_usable_certificate_is_not_ready_until_it_has_one(
+    tmp_path: Path, served: Served, source: list[str]
+) -> None:
+    one, other, secret, (port,) = served.issue("one"), served.issue("two"), Secret(tmp_path / "tls"), free(1)
+    secret.put(one.certificate, other.key)
+    with plane(tmp_path, source, listen=["--tls-folder", str(secret.folder), "--tls-port", str(port)]) as started:
+        broken = Served(started, port, secret, served.authority)
+        assert not _ready(broken)
+        secret.put(one.certificate, one.key)
+        until(lambda: _ready(broken), "readiness", seconds=SECONDS)
+        assert _status(broken) == 200
+
+
 def _ready(served: Served) -> bool:
     """As the kubelet asks: it verifies no certificate."""
     try:
