@@ -49,6 +49,7 @@ class Runner:
         internal: list[tuple[str, str, Endpoint]] = [
             ("GET", "/internal/journal", self._journal),
             ("GET", "/internal/load", self._load),
+            ("POST", "/internal/release", self._release),
             ("GET", "/metrics", self._metrics),
         ]
         guarded = [*Api(service, lambda: self.refusing).routes, *internal]

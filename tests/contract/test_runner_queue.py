@@ -92,6 +92,23 @@ def test_the_load_is_told_as_it_changes_until_the_runner_drains(llama: Program, 
         assert running.process.wait(20) == 0
 
 
+@pytest.mark.parametrize(("attempt", "answer", "status"), [("1", 200, 503), ("2", 204, 200)], ids=["once", "no more"])
+def test_a_request_that_waits_is_sent_to_an_idle_pod_once(
+    llama: Program, tmp_path: Path, attempt: str, answer: int, status: int
+) -> None:
+    slow = replace(llama, environment={"SHIMMY_FAKE_TOKENS_PER_SECOND": "20", "SHIMMY_FAKE_ANSWER_TOKENS": "1000"})
+    with runner(slow, tmp_path) as running, ThreadPoolExecutor(1) as pool, OpenStream(running, max_tokens=900) as busy:
+        url, attempts = f"{running.url}/v1/chat/completions", TRUSTED | {"x-envoy-attempt-count": attempt}
+        waiting = pool.submit(httpx.post, url, json=ASK, headers=attempts, timeout=30, trust_env=False)
+        until(lambda: running.metric("shimmy_engine_requests_queued") == 1, "a request that waits", seconds=20)
+        release = {"model": "m", "to": "192.0.2.1:8080"}
+        assert running.client.post("/internal/release", params=release).status_code == answer
+        if status == 200:
+            busy.close()
+        assert waiting.result(20).status_code == status
+        assert httpx.post(f"{running.url}/internal/release", params=release, trust_env=False).status_code == 403
+
+
 def test_strangers_are_not_told(llama: Program, tmp_path: Path) -> None:
     with runner(llama, tmp_path) as running:
         assert httpx.get(f"{running.url}/internal/load", trust_env=False).status_code == httpx.codes.FORBIDDEN

@@ -1,6 +1,7 @@
 """Which pod of several gets a request. Every router follows how occupied the pods are; the pods are real runners."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
@@ -60,6 +61,10 @@ class Held:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Leave."""
         self._stack.close()
 
 
@@ -73,6 +78,10 @@ class Fleet:
         """Write objects in which model m has these pods."""
         ports = [port(self.pods[name]) for name in pods]
         self.objects.write("a", [*tenant("a", token=TOKEN), *model("a", "m", ports=ports)])
+
+    def waiting(self) -> str:
+        """Name of a pod at which a request waits; empty where none does."""
+        return next((name for name, pod in self.pods.items() if pod.metric("shimmy_engine_requests_queued")), "")
 
     def router(self, stack: ExitStack, name: str, pods: int) -> Plane:
         """A router that knows so many pods."""
@@ -136,3 +145,17 @@ def test_a_pod_that_drains_is_avoided_before_it_refuses(fleet: Fleet) -> None:
         fleet.pods["x"].terminate()
         until(lambda: hosts(router)[port(fleet.pods["x"])] == "DEGRADED", "the agent to hear of it", seconds=SOON)
         assert pods_of(router, 6) == ["y"] * 6
+
+
+def test_a_request_that_waits_goes_to_a_pod_that_becomes_idle(fleet: Fleet) -> None:
+    fleet.serve("x", "y")
+    with ExitStack() as stack, ThreadPoolExecutor(1) as pool:
+        router = fleet.router(stack, "one", 2)
+        held = {one.pod: one for one in (stack.enter_context(Held(router)) for _ in range(2))}
+        assert held.keys() == {"x", "y"}
+        waiting = pool.submit(pods_of, router, 1)
+        queue = until(fleet.waiting, "a request that waits", seconds=SOON)
+        idle = {"x": "y", "y": "x"}[queue]
+        held[idle].close()
+        assert waiting.result(SOON) == [idle]
+        assert fleet.pods[queue].metric("shimmy_engine_requests_in_flight") == 1

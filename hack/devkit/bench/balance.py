@@ -92,10 +92,7 @@ def _report(count: int, goal: float, measured: Sequence[Run]) -> bool:
     wait, best, floor = (f"{statistics.median(found) * 1e3:.0f} ms" for found in values)
     failed = sum(one.failed for one in measured)
     verdict = "met" if ratio <= goal else "MISSED"
-    print(
-        f"{count} router(s): {ratio:.2f} times the ideal wait"
-        f" (goal {goal:.2f} {verdict}; median of {len(measured)} runs)"
-    )
+    print(f"{count} router(s): {ratio:.2f} times the ideal wait (goal {goal:.2f} {verdict}, median of {len(measured)})")
     print(
         f"  mean wait {wait}, ideal {best}; {floor} of it is the way there and back, alone; failed requests: {failed}"
     )

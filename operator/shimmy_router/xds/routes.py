@@ -23,6 +23,8 @@ from shimmy_router.xds.tables import Table
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
 """Ollama's default tag."""
+LATEST: Final = ":latest"
+"""Tag that Ollama's clients may add to a name, or leave out."""
 _OLLAMA: Final = "Ollama is running"
 """By which clients know an Ollama."""
 _TYPE: Final = "content-type"
@@ -190,12 +192,13 @@ def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
 
 
 def _retry_policy() -> dict[str, Any]:
-    """Again, on another pod where there is one, if nothing has been done yet: busy (429) or draining (503).
+    """Again, on another pod where there is one: busy (429), draining or moved (503), or the pod is gone.
 
-    Twice, as a pod may send a request that waits there to another one, which counts as one.
+    A pod that goes may have begun, but has answered nothing, and what it has done leaves no trace. Twice, as a pod may
+    send a request that waits there to another one, which counts as one.
     """
     return {
-        "retry_on": "retriable-status-codes,connect-failure,refused-stream",
+        "retry_on": "retriable-status-codes,connect-failure,refused-stream,reset",
         "retriable_status_codes": [429, 503],
         "num_retries": 2,
         "retry_host_predicate": [
