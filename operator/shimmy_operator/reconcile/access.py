@@ -1,20 +1,21 @@
 """Has a tenant's API keys and the copy of all its credentials that the router reads."""
 
 import contextlib
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 
 from pydantic import ValidationError
 
 from shimmy_api import names
 from shimmy_api.access import ApiKey, TokenAccess
 from shimmy_api.tenant import KeyStatus, ShimmyTenantSpec, TokenStatus
-from shimmy_operator.cluster.resources import Manifest, reference
+from shimmy_operator.cluster.resources import Manifest, Reference, reference
 from shimmy_operator.reconcile.children import delete, ensure_secret, is_going, is_owned
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.keys import key_id, new_engine_token, new_key
-from shimmy_operator.reconcile.relations import issuer_topic, key_topic
+from shimmy_operator.reconcile.relations import issuer_topic, key_topic, subject_topic
 from shimmy_operator.reconcile.router import ensure_mirror, mirror_namespace
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.secrets import (
@@ -106,9 +107,25 @@ def _key_sets(environment: Environment, router_namespace: str) -> dict[str, str]
 def _older_claims(
     environment: Environment, manifest: Manifest, spec: ShimmyTenantSpec
 ) -> Iterator[token_status.Claimant]:
-    """What older tenants say of the same issuers."""
-    issuers = {issuer_topic(entry.issuer) for entry in spec.tokens}
-    others = {who for topic in issuers for who in environment.relations.telling(topic)}
+    """What counts of that which older tenants say of the same issuers, and of the same values."""
+    relations, older = environment.relations, partial(_older, environment, manifest)
+    for issuer in dict.fromkeys(entry.issuer for entry in spec.tokens):
+        first = relations.first(issuer_topic(issuer))
+        known = next((claim for claim in older([first] if first else []) if claim.entry.issuer == issuer), None)
+        if known is None:
+            continue
+        yield known
+        for entry in spec.tokens:
+            if entry.issuer == issuer:
+                topics = [subject_topic(issuer, entry.audience, value) for value in entry.values]
+                holders = {who for topic in topics for who in relations.telling(topic)}
+                yield from (claim for claim in older(holders) if token_status.are_checked_alike(claim, known))
+
+
+def _older(
+    environment: Environment, manifest: Manifest, others: Collection[Reference]
+) -> Iterator[token_status.Claimant]:
+    """All claims of those of some tenants that are older than this one, the oldest first."""
     found = [other for who in others if (other := environment.store.find(who)) is not None]
     for other in sorted(found, key=_age):
         if _age(other) < _age(manifest):

@@ -6,8 +6,8 @@ are looked at again.
 
 import hashlib
 from collections import Counter, defaultdict
-from collections.abc import Callable, Hashable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, Final
 
 from shimmy_api import names
@@ -58,8 +58,13 @@ def label_topic(label: str) -> Topic:
 
 
 def issuer_topic(issuer: str | None) -> Topic:
-    """That a tenant has its tokens from an issuer; None for the cluster itself."""
+    """How tokens of an issuer are checked, as the oldest tenant says; None for the cluster itself."""
     return ("issuer", issuer or "")
+
+
+def subject_topic(issuer: str | None, audience: str, value: str) -> Topic:
+    """That tokens about somebody are a tenant's."""
+    return ("subject", issuer or "", audience, value)
 
 
 def key_topic(key: str) -> Topic:
@@ -77,6 +82,8 @@ class Relation:
     tells: frozenset[Topic] = frozenset()
     content: Hashable = None
     """What it tells: the same again is no news."""
+    firsts: Mapping[Topic, tuple[str, ...]] = field(default_factory=dict)
+    """Topics on which the least of all words counts alone, and this object's word."""
 
 
 class Relations:
@@ -87,6 +94,7 @@ class Relations:
         self._known: dict[Reference, Relation] = {}
         self._listening: _Index = defaultdict(Counter)
         self._telling: _Index = defaultdict(Counter)
+        self._firsts: defaultdict[Topic, dict[Reference, tuple[str, ...]]] = defaultdict(dict)
         self._listeners: list[Listener] = []
         store.listen(self._changed)
 
@@ -97,6 +105,11 @@ class Relations:
     def telling(self, topic: Topic) -> frozenset[Reference]:
         """The objects that tell a topic now."""
         return frozenset(self._telling.get(topic, ()))
+
+    def first(self, topic: Topic) -> Reference | None:
+        """The object whose word on a topic counts."""
+        words = self._firsts.get(topic, {})
+        return min(words, key=words.__getitem__, default=None)
 
     def tenants(self, topic: Topic) -> list[Manifest]:
         """The tenants that tell a topic now, by name."""
@@ -109,25 +122,44 @@ class Relations:
         before, after = self._known.get(key), None if live is None else relation_of(live)
         if before == after:
             return
-        for old in filter(None, (before,)):
-            _leave(self._listening, old.listens, old.subject)
-            _leave(self._telling, old.tells, old.subject)
-        self._known.pop(key, None)
-        for new in filter(None, (after,)):
-            self._known[key] = new
-            _join(self._listening, new.listens, new.subject)
-            _join(self._telling, new.tells, new.subject)
-        for concerned in self._concerned(before, after):
+        topics = {topic for relation in (before, after) if relation for topic in relation.firsts}
+        words = {topic: self._word(topic) for topic in topics}
+        if before is not None:
+            self._forget(key, before)
+        if after is not None:
+            self._learn(key, after)
+        news = _news(before, after) | {topic for topic in topics if self._word(topic) != words[topic]}
+        subjects = {relation.subject for relation in (before, after) if relation}
+        for concerned in {who for topic in news for who in self._listening.get(topic, ())} - subjects:
             for listener in self._listeners:
                 listener(concerned)
 
-    def _concerned(self, before: Relation | None, after: Relation | None) -> Iterator[Reference]:
-        old = before.tells if before else frozenset()
-        new = after.tells if after else frozenset()
-        same_content = before is not None and after is not None and before.content == after.content
-        news = old ^ new if same_content else old | new
-        subjects = {relation.subject for relation in (before, after) if relation}
-        yield from {who for topic in news for who in self._listening.get(topic, ())} - subjects
+    def _word(self, topic: Topic) -> tuple[str, ...] | None:
+        return min(self._firsts.get(topic, {}).values(), default=None)
+
+    def _learn(self, key: Reference, relation: Relation) -> None:
+        self._known[key] = relation
+        _join(self._listening, relation.listens, relation.subject)
+        _join(self._telling, relation.tells, relation.subject)
+        for topic, word in relation.firsts.items():
+            self._firsts[topic][key] = word
+
+    def _forget(self, key: Reference, relation: Relation) -> None:
+        del self._known[key]
+        _leave(self._listening, relation.listens, relation.subject)
+        _leave(self._telling, relation.tells, relation.subject)
+        for topic in relation.firsts:
+            del self._firsts[topic][key]
+            if not self._firsts[topic]:
+                del self._firsts[topic]
+
+
+def _news(before: Relation | None, after: Relation | None) -> frozenset[Topic]:
+    """What is told now and was not, or not like this."""
+    old = before.tells if before else frozenset()
+    new = after.tells if after else frozenset()
+    same_content = before is not None and after is not None and before.content == after.content
+    return old ^ new if same_content else old | new
 
 
 def relation_of(manifest: Manifest) -> Relation | None:
@@ -163,18 +195,31 @@ def _of_model(manifest: Manifest) -> Relation:
 def _of_tenant(manifest: Manifest) -> Relation:
     spec, name = manifest["spec"], manifest["metadata"]["name"]
     namespace, tokens = namespace_of(manifest), spec.get("tokens") or ()
-    issuers = [issuer_topic(token.get("issuer")) for token in tokens]
+    created = str(manifest["metadata"].get("creationTimestamp") or "")
     models = named_models(spec)
+    subjects = [
+        subject_topic(token.get("issuer"), token.get("audience", ""), value)
+        for token in tokens
+        for value in token.get("values") or ()
+    ]
+    checks = {issuer_topic(token.get("issuer")): _check_of(token) for token in reversed(tokens)}
     return Relation(
         reference(manifest),
         listens=_set(
-            *issuers,
+            *checks,
+            *subjects,
             *(model_topic(namespace, model) for model in models),
             *(shared_topic(model) for model in models),
         ),
-        tells=_set(tenant_topic(name), home_topic(namespace), label_topic(names.bounded(name)), *issuers),
-        content=(manifest["metadata"].get("creationTimestamp"), repr(tokens)),
+        tells=_set(tenant_topic(name), home_topic(namespace), label_topic(names.bounded(name)), *subjects),
+        content=(created, tuple(checks.items())),
+        firsts={topic: (created, name, *check) for topic, check in checks.items()},
     )
+
+
+def _check_of(token: dict[str, Any]) -> tuple[str, str]:
+    """What an issuer has one of: the claim that counts, and its keys."""
+    return token.get("claim", ""), (token.get("jwks") or {}).get("key", "")
 
 
 def _of_instance(manifest: Manifest) -> Relation:
@@ -182,8 +227,8 @@ def _of_instance(manifest: Manifest) -> Relation:
     namespace, fallback = metadata["namespace"], (spec.get("routing") or {}).get("fallback")
     if not fallback:
         return Relation(reference(manifest))
-    chains = [chain_topic(namespace, model) for model in spec["models"]]
-    models = [model_topic(namespace, model) for model in fallback["models"]]
+    chains = [chain_topic(namespace, model) for model in spec.get("models") or ()]
+    models = [model_topic(namespace, model) for model in fallback.get("models") or ()]
     return Relation(
         reference(manifest),
         listens=_set(*chains, *models),

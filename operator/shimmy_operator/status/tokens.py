@@ -81,6 +81,11 @@ def _judge(
     return Judged(status, key_set.text if key_set and not refused else None)
 
 
+def are_checked_alike(one: Claimant, other: Claimant) -> bool:
+    """Whether the router can check tokens for both."""
+    return _refusal(one.entry, other) is None
+
+
 def _refusal(entry: TokenAccess, other: Claimant) -> str | None:
     """Why the router cannot check tokens for both: an issuer has one set of keys and one claim."""
     if entry.issuer != other.entry.issuer:
