@@ -19,6 +19,7 @@ _PATHS: Final = {
     "/apis/shimmy.dev/v1alpha1/shimmyinstances": "ShimmyInstance",
     "/apis/discovery.k8s.io/v1/endpointslices": "EndpointSlice",
     "/api/v1/namespaces/shimmy-system/secrets": "Secret",
+    "/apis/discovery.k8s.io/v1/namespaces/shimmy-system/endpointslices": "Peers",
 }
 
 Key = tuple[str, str]

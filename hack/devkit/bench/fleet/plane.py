@@ -15,7 +15,7 @@ from devkit.bench.fleet.objects import HOST
 from devkit.ports import free
 
 _PAUSE_SECONDS: Final = 0.001
-_LONGEST: Final = 300.0
+_LONGEST: Final = 120.0
 
 
 @dataclass(frozen=True, slots=True)
