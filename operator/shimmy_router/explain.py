@@ -65,7 +65,7 @@ def explain(fleet: Fleet, question: Question, now: float) -> Json | None:
 def _find(tenant: Tenant, asked: str) -> Model | None:
     """The model of that name or alias, with or without Ollama's default tag."""
     wanted = asked.removesuffix(LATEST)
-    known = dict(named(tenant))
+    known = dict(named(tenant.models))
     tagged = {name.removesuffix(LATEST): model for name, model in known.items()}
     return known.get(wanted) or tagged.get(wanted)
 
