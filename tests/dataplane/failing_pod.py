@@ -1,16 +1,10 @@
 """A pod whose engine cannot answer, in a way that the test chooses."""
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
-from tests.dataplane.plane import HOST
-
-from devkit.ports import free
+from tests.dataplane.stub_pod import stub_pod
 
 HANG = 0
 """A status that never comes."""
@@ -19,8 +13,8 @@ HANG = 0
 class FailingPod:
     """Answers every request with one status."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self) -> None:
+        self.port = 0
         self.status = 500
         self.asked = 0
         """Requests so far."""
@@ -40,23 +34,6 @@ class FailingPod:
 @contextmanager
 def failing_pod() -> Iterator[FailingPod]:
     """A pod that listens while the context lasts."""
-    (port,) = free(1)
-    found, stopped = FailingPod(port), threading.Event()
-    thread = threading.Thread(target=_serve, args=(found, stopped), daemon=True)
-    thread.start()
-    try:
+    found = FailingPod()
+    with stub_pod(found) as found.port:
         yield found
-    finally:
-        stopped.set()
-        thread.join(20)
-
-
-def _serve(app: FailingPod, stopped: threading.Event) -> None:
-    config = Config()
-    config.bind = [f"{HOST}:{app.port}"]
-    config.graceful_timeout = 1.0
-
-    async def until_stopped() -> None:
-        await asyncio.to_thread(stopped.wait)
-
-    asyncio.run(serve(app, config, shutdown_trigger=until_stopped))

@@ -5,12 +5,8 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hypercorn.asyncio import serve
-from hypercorn.config import Config
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
-from tests.dataplane.plane import HOST
-
-from devkit.ports import free
+from tests.dataplane.stub_pod import stub_pod
 
 FIRST, LAST = b"data: first\n\n", b"data: last\n\n"
 
@@ -18,8 +14,8 @@ FIRST, LAST = b"data: first\n\n", b"data: last\n\n"
 class Recorder:
     """Answers every request with two chunks, the second when `go_on` is set."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self) -> None:
+        self.port = 0
         self.headers: list[dict[str, str]] = []
         """Of each request, in the order of their arrival."""
         self.go_on = threading.Event()
@@ -38,25 +34,9 @@ class Recorder:
 @contextmanager
 def recorder() -> Iterator[Recorder]:
     """A recorder that listens while the context lasts."""
-    (port,) = free(1)
-    found = Recorder(port)
-    stopped = threading.Event()
-    thread = threading.Thread(target=_serve, args=(found, stopped), daemon=True)
-    thread.start()
-    try:
-        yield found
-    finally:
-        found.go_on.set()
-        stopped.set()
-        thread.join(20)
-
-
-def _serve(app: Recorder, stopped: threading.Event) -> None:
-    config = Config()
-    config.bind = [f"{HOST}:{app.port}"]
-    config.graceful_timeout = 1.0
-
-    async def until_stopped() -> None:
-        await asyncio.to_thread(stopped.wait)
-
-    asyncio.run(serve(app, config, shutdown_trigger=until_stopped))
+    found = Recorder()
+    with stub_pod(found) as found.port:
+        try:
+            yield found
+        finally:
+            found.go_on.set()
