@@ -16,7 +16,7 @@ from devkit.ports import free
 from devkit.waiting import until
 
 HOST = "127.0.0.1"
-START = 20.0
+START = 60.0
 Manifest = dict[str, Any]
 
 

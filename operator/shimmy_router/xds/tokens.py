@@ -2,7 +2,7 @@
 
 A request whose credential looks like a token has no scope of its own. It begins in the table of the unknown, whose
 routes enable jwt_authn and lua/token.lua; that says whom the token is about, by which Envoy selects the tenant's
-table. Requests with a key meet neither filter. Why it is done so: docs/adr/0008-tokens-begin-as-unknown.md.
+table. Requests with a key meet neither filter. Why it is done so: docs/adr/0010-tokens-begin-as-unknown.md.
 """
 
 import hashlib
