@@ -25,7 +25,7 @@ def test_every_pod_meets_the_restricted_profile(helm: Helm) -> None:
 
 def test_no_rule_has_a_wildcard(helm: Helm) -> None:
     for rule in rules(helm.render()):
-        assert "*" not in [*rule["apiGroups"], *rule["resources"], *rule["verbs"]]
+        assert not [entry for entries in rule.values() for entry in entries if "*" in entry]
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
 
 
@@ -100,4 +100,4 @@ def test_network_policies_can_be_left_out(helm: Helm) -> None:
 
 
 def _secrets(rule: Manifest) -> bool:
-    return "secrets" in rule["resources"]
+    return "secrets" in rule.get("resources", ())
