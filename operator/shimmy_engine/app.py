@@ -2,7 +2,6 @@
 
 import hmac
 from collections.abc import Awaitable, Callable
-from http import HTTPStatus
 from pathlib import Path
 from typing import Final
 
@@ -140,8 +139,7 @@ class Runner:
 
     async def _release(self, call: Call) -> Response:
         query = call.request.query_params
-        released = self.loads.release(query.get("model", ""), query.get("to", ""))
-        return Response(status_code=HTTPStatus.OK if released else HTTPStatus.NO_CONTENT)
+        return Response(status_code=self.loads.release(query.get("model", ""), query.get("to", "")).value)
 
     async def _healthz(self, _request: Request) -> Response:
         supervisor = self.service.parts.slot.served.supervisor

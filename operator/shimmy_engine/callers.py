@@ -10,8 +10,8 @@ from shimmy_engine.service import Caller
 
 _PRIORITIES: Final = (-100, 100)
 _WEIGHTS: Final = (1, 100)
-_FIRST_ATTEMPT: Final = "1"
-"""Envoy counts attempts where it makes a second one; a request is moved once, so that none is sent round and round."""
+_MOVABLE: Final = frozenset({"1", "2", "3"})
+"""Attempts that Envoy follows by another one: it makes up to five, and tells which one this is."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -30,7 +30,7 @@ def caller_of(given: Mapping[str, str], request_id: str, named: str | None) -> C
         seconds=_seconds(given.get(headers.EXPECTED_TIMEOUT_MS, "")),
         priority=_bounded(given.get(headers.PRIORITY, ""), _PRIORITIES, 0),
         weight=_bounded(given.get(headers.WEIGHT, ""), _WEIGHTS, 1),
-        movable=given.get(headers.ATTEMPT) == _FIRST_ATTEMPT,
+        movable=given.get(headers.ATTEMPT) in _MOVABLE,
     )
 
 

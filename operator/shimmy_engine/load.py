@@ -8,6 +8,7 @@ moment a pod is named once.
 """
 
 import asyncio
+import enum
 import json
 from collections.abc import AsyncIterator
 from contextlib import suppress
@@ -26,6 +27,16 @@ _MOMENT: Final = 0.25
 _MOST_NAMED: Final = 1000
 _SILENCE: Final = 10.0
 """Longest time in seconds without a line, so that a reader can tell an idle pod from one that is gone."""
+
+
+class Release(enum.Enum):
+    """What became of the wish to send a request to an idle pod; the values are HTTP statuses."""
+
+    SENT = 200
+    NONE = 204
+    """Nothing that waits here may go."""
+    TAKEN = 409
+    """One is on its way to that pod already."""
 
 
 class LoadStreams:
@@ -70,14 +81,16 @@ class LoadStreams:
             finally:
                 self._open.discard(changed)
 
-    def release(self, model: str, to: str) -> bool:
-        """Send a request that waits for the model to another pod; whether one goes."""
+    def release(self, model: str, to: str) -> Release:
+        """Send a request that waits for the model to another pod."""
         now = asyncio.get_running_loop().time()
         self._named = {pod: until for pod, until in self._named.items() if until > now}
-        if to in self._named or len(self._named) >= _MOST_NAMED or not self._gate.release(model):
-            return False
+        if to in self._named or len(self._named) >= _MOST_NAMED:
+            return Release.TAKEN
+        if not self._gate.release(model):
+            return Release.NONE
         self._named[to] = now + _MOMENT
-        return True
+        return Release.SENT
 
     def _line(self) -> bytes:
         load = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}

@@ -93,20 +93,20 @@ def _pods(model: Model | None) -> set[Watched]:
     return {Watched((pod.address, pod.port), model.engine_token) for pod in _open(model)} if model else set()
 
 
-def moves(loads: Mapping[Address, float]) -> list[tuple[Address, Address]]:
-    """Of the pods of one model, those at which a request waits, each with an idle one for it.
+def moves(loads: Mapping[Address, float]) -> dict[Address, list[Address]]:
+    """The idle pods of a model that requests wait for at its others, each with those others in the order to ask them.
 
     The longest queue comes first. Routers that know the same choose the same, so that a runner can tell that two of
     them mean one idle pod.
     """
     known = {pod: load for pod, load in loads.items() if load < UNREACHABLE}
-    found = []
+    found = {}
     for idle in sorted(pod for pod, load in known.items() if load == 0):
-        longest = max(known, key=lambda pod: (known[pod], pod))
-        if known[longest] <= 1:
+        queues = sorted((pod for pod, load in known.items() if load > 1), key=lambda pod: (-known[pod], pod))
+        if not queues:
             break
-        known[longest] -= 1
-        found.append((longest, idle))
+        known[queues[0]] -= 1
+        found[idle] = queues
     return found
 
 

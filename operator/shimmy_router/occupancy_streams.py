@@ -4,7 +4,6 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from http import HTTPStatus
 from typing import Final
 
@@ -50,17 +49,20 @@ class OccupancyStreams:
         if reader := self._readers.pop(pod, None):
             reader.cancel()
 
-    async def release(self, pod: Watched, model: str, idle: Address) -> None:
-        """Have a pod send one of the requests that wait there for the model to the idle one, or none."""
+    async def release(self, pod: Watched, model: str, idle: Address) -> bool:
+        """Have a pod send one of the requests that wait there for the model to the idle one; whether one goes there."""
         host, port = pod.address
         url = URL.build(scheme="http", host=host, port=port, path=RELEASE_PATH)
         query, token = {"model": model, "to": f"{idle[0]}:{idle[1]}"}, {headers.ENGINE_TOKEN: pod.engine_token}
         timeout = aiohttp.ClientTimeout(total=_CONNECT_SECONDS)
-        with suppress(aiohttp.ClientError, TimeoutError, OSError):
+        try:
             async with self._client().post(
                 url, params=query, headers=token, allow_redirects=False, timeout=timeout
             ) as response:
-                await response.read()
+                # 409: another router was first.
+                return response.status in {HTTPStatus.OK, HTTPStatus.CONFLICT}
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return False
 
     async def aclose(self) -> None:
         """Stop reading."""

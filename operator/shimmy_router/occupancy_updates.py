@@ -2,6 +2,7 @@
 
 import asyncio
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from shimmy_router.fleet import Model, Tenant
@@ -63,12 +64,17 @@ class OccupancyUpdates:
         now = time.monotonic()
         for pod in [pod for pod, until in self._taken.items() if until <= now or loads.get(pod)]:
             del self._taken[pod]
-        for queue, idle in moves({pod: load for pod, load in loads.items() if pod not in self._taken}):
+        for idle, queues in moves({pod: load for pod, load in loads.items() if pod not in self._taken}).items():
             self._taken[idle] = now + _MOMENT
-            release = self._streams.release(Watched(queue, model.engine_token), model.name, idle)
-            task = asyncio.create_task(release)
+            task = asyncio.create_task(self._fill(model, idle, queues))
             self._moving.add(task)
             task.add_done_callback(self._moving.discard)
+
+    async def _fill(self, model: Model, idle: Address, queues: Sequence[Address]) -> None:
+        for queue in queues:
+            if await self._streams.release(Watched(queue, model.engine_token), model.name, idle):
+                return
+        self._taken.pop(idle, None)
 
     def _note(self, cluster: str) -> None:
         self._due.add(cluster)

@@ -16,7 +16,7 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 
 from shimmy_api import headers
-from shimmy_engine.fair_queue import Share
+from shimmy_engine.callers import caller_of
 from shimmy_engine.gate import Gate, MovedError, QueueFullError
 from shimmy_engine.load import LoadStreams
 
@@ -47,9 +47,9 @@ class Pod:
 
     async def _answer(self, request: Request) -> Response:
         asked = await request.json()
-        model, first = request.headers[headers.MODEL], request.headers.get(headers.ATTEMPT) == "1"
+        caller = caller_of(request.headers, "", None)
         try:
-            await self._gate.enter(model, Share(request.headers[headers.TENANT]), movable=first)
+            await self._gate.enter(caller.model, caller.share, movable=caller.movable)
         except MovedError:
             return Response(status_code=503)
         except QueueFullError:
@@ -68,7 +68,7 @@ class Pod:
 
     async def _release(self, request: Request) -> Response:
         query = request.query_params
-        return Response(status_code=200 if self._loads.release(query["model"], query["to"]) else 204)
+        return Response(status_code=self._loads.release(query["model"], query["to"]).value)
 
 
 async def _run(ports: list[int]) -> None:

@@ -194,13 +194,13 @@ def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
 def _retry_policy() -> dict[str, Any]:
     """Again, on another pod where there is one: busy (429), draining or moved (503), or the pod is gone.
 
-    A pod that goes may have begun, but has answered nothing, and what it has done leaves no trace. Twice, as a pod may
-    send a request that waits there to another one, which counts as one.
+    A pod that goes may have begun, but has answered nothing, and what it has done leaves no trace. Runners count on it
+    that an attempt is followed by another one when they send a request to an idle pod: shimmy_engine/callers.py.
     """
     return {
         "retry_on": "retriable-status-codes,connect-failure,refused-stream,reset",
         "retriable_status_codes": [429, 503],
-        "num_retries": 2,
+        "num_retries": 4,
         "retry_host_predicate": [
             {
                 "name": "previous_hosts",

@@ -8,7 +8,9 @@ from starlette.requests import Request
 from starlette.types import Message
 
 from shimmy_engine.gate import Gate, MovedError
-from shimmy_engine.load import LoadStreams
+from shimmy_engine.load import LoadStreams, Release
+
+SENT, NONE, TAKEN = Release.SENT, Release.NONE, Release.TAKEN
 
 
 class Reader:
@@ -100,10 +102,10 @@ async def test_an_idle_pod_gets_one_request_however_many_routers_name_it() -> No
     gate = Gate(queue=4)
     loads = LoadStreams(gate)
     first, second, third = await waiting(gate, 3)
-    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [True, False, False]
+    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [SENT, TAKEN, TAKEN]
     with pytest.raises(MovedError):
         await first
-    assert loads.release("m", "192.0.2.2:8080")
+    assert loads.release("m", "192.0.2.2:8080") is SENT
     with pytest.raises(MovedError):
         await second
     third.cancel()
@@ -114,6 +116,6 @@ async def test_a_pod_that_was_named_may_be_named_again_later(monkeypatch: pytest
     gate = Gate(queue=4)
     loads = LoadStreams(gate)
     tasks = await waiting(gate, 2)
-    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [True, True, False]
+    assert [loads.release("m", "192.0.2.1:8080") for _ in range(3)] == [SENT, SENT, NONE]
     ends = await asyncio.gather(*tasks, return_exceptions=True)
     assert [type(end) for end in ends] == [MovedError] * 2

@@ -99,19 +99,19 @@ A, B, C, D = (("192.0.2." + last, 8080) for last in "1234")
 @pytest.mark.parametrize(
     ("loads", "expected"),
     [
-        ({A: 0, B: 2, C: 3, D: 1}, [(C, A)]),
-        ({A: 0, B: 0, C: 3, D: 1}, [(C, A), (C, B)]),
-        ({A: 0, B: 0, C: 3, D: 3}, [(D, A), (C, B)]),
-        ({A: 0, B: 0, C: 2, D: 0}, [(C, A)]),
-        ({A: 0, B: 1, C: 1, D: 1}, []),
-        ({A: 1, B: 5, C: 5, D: 5}, []),
-        ({A: 0, B: UNREACHABLE}, []),
-        ({B: 3}, []),
+        ({A: 0, B: 2, C: 3, D: 1}, {A: [C, B]}),
+        ({A: 0, B: 0, C: 3, D: 1}, {A: [C], B: [C]}),
+        ({A: 0, B: 0, C: 3, D: 3}, {A: [C, D], B: [D, C]}),
+        ({A: 0, B: 0, C: 2, D: 0}, {A: [C]}),
+        ({A: 0, B: 1, C: 1, D: 1}, {}),
+        ({A: 1, B: 5, C: 5, D: 5}, {}),
+        ({A: 0, B: UNREACHABLE}, {}),
+        ({B: 3}, {}),
     ],
     ids=["longest", "two of one", "two of two", "one only", "none waits", "none idle", "gone", "unknown"],
 )
-def test_a_request_goes_from_the_longest_queue_to_an_idle_pod(
-    loads: dict[Address, float], expected: list[tuple[Address, Address]]
+def test_requests_go_from_the_longest_queues_to_idle_pods(
+    loads: dict[Address, float], expected: dict[Address, list[Address]]
 ) -> None:
     assert moves(loads) == expected
 
