@@ -1,6 +1,7 @@
 """Keeps the published snapshot equal to what the store's objects describe."""
 
 import asyncio
+import gc
 import logging
 import time
 from collections.abc import Callable, Iterable, Sequence
@@ -93,6 +94,7 @@ class Assembler:
             self._queue.update(dict.fromkeys(self._index.refresh()))
         self._compiler.retire()
         self._tell_denied()
+        gc.freeze()  # most of it stays
         self._publish(self._publisher.snapshot.towards(self._compiler.snapshot()), first=True)
 
     def _compile_slice(self) -> Update:
