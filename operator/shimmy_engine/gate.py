@@ -52,6 +52,8 @@ class Gate:
         self._idle = asyncio.Event()
         self._idle.set()
         self._watchers: set[asyncio.Event] = set()
+        self.used = 0.0
+        """When the last turn ended, in seconds since the epoch; 0 where none has."""
 
     @property
     def preferred(self) -> str:
@@ -74,13 +76,17 @@ class Gate:
 
     @contextmanager
     def watch(self) -> Iterator[asyncio.Event]:
-        """An event that is set whenever a request comes, passes or leaves, while the context lasts."""
+        """While the context lasts, an event that is set whenever a request comes, passes or leaves, or by `touch`."""
         changed = asyncio.Event()
         self._watchers.add(changed)
         try:
             yield changed
         finally:
             self._watchers.discard(changed)
+
+    def touch(self) -> None:
+        """Let watchers look again: something has changed that they tell beside the queue."""
+        self._changed()
 
     async def enter(self, tag: str = "", share: Share = _ANYONE, *, movable: bool = False) -> None:
         """Wait for the turn. `tag` says what the request is for, `share` on whose account it runs.
@@ -155,6 +161,7 @@ class Gate:
     def leave(self) -> None:
         """Give the turn to the next in the queue."""
         now = time.monotonic()
+        self.used = time.time()
         self._measure(now - self._since)
         self._queue.end(now - self._since)
         if turn := self._next(now):

@@ -1,6 +1,8 @@
 """GET /internal/load: the queue's length as it changes, so that routers choose the pod with the least to do.
 
-One JSON object per line, `{"inFlight":1,"queued":3}`: at once, at every change, and at least every ten seconds.
+One JSON object per line, `{"inFlight":1,"queued":3}`: at once, at every change, and at least every ten seconds. A pod
+that several models share also tells which one it has, or is loading, and when that changed last and a request ended
+last: `"model":"m","swapped":0.0,"used":1795853467.5`, in seconds since the epoch, 0 for never.
 
 POST /internal/release?model=NAME&to=POD: one of the requests that wait for this model is refused with 503 `moved`, so
 that the router sends it to the pod that has become idle. All routers see that pod, and each may say so: within a
@@ -18,6 +20,7 @@ from starlette.requests import Request
 
 from shimmy_engine.gate import Gate
 from shimmy_engine.responses import ClientWatch, StreamedAnswer
+from shimmy_engine.slot import Slot
 
 MEDIA_TYPE: Final = "application/x-ndjson"
 _COALESCE: Final = 0.005
@@ -42,8 +45,10 @@ class Release(enum.Enum):
 class LoadStreams:
     """The streams of one runner, all of which end when it drains."""
 
-    def __init__(self, gate: Gate) -> None:
+    def __init__(self, gate: Gate, slot: Slot | None = None) -> None:
+        """`slot`: the place for a model, if several may come into it."""
         self._gate = gate
+        self._slot = slot
         self._ended = False
         self._open: set[asyncio.Event] = set()
         self._named: dict[str, float] = {}
@@ -93,5 +98,7 @@ class LoadStreams:
         return Release.SENT
 
     def _line(self) -> bytes:
-        load = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}
+        load: dict[str, object] = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}
+        if slot := self._slot:
+            load |= {"model": slot.target or slot.model, "swapped": slot.swapped, "used": self._gate.used}
         return json.dumps(load, separators=(",", ":")).encode() + b"\n"

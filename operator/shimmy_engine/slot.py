@@ -60,6 +60,8 @@ class Slot:
         self.on_demand = on_demand
         self.target: str | None = None
         """The model that is being loaded, where one is."""
+        self.swapped = 0.0
+        """When the model was changed last, in seconds since the epoch; 0 where it never was."""
         self._counted = counted
         self._prepare = prepare
         self._gate = gate
@@ -127,10 +129,12 @@ class Slot:
         if self.target is not None:
             raise SwapBusyError(self.target)
         self.target = model
+        self._gate.touch()
         try:
             yield await asyncio.to_thread(self._prepare, self.models[model])
         finally:
             self.target = None
+            self._gate.touch()
 
     async def _replace(self, wanted: Served, begin: float) -> Swap:
         before = self.served
@@ -143,6 +147,7 @@ class Slot:
             self._counted("failed", 0.0)
             raise SwapFailedError(why)
         swap = Swap(before.settings.name, wanted.settings.name, time.monotonic() - begin)
+        self.swapped = time.time()
         log.info("swapped %s for %s in %.1f s", swap.before, swap.now, swap.seconds)
         self._counted("swapped", swap.seconds)
         return swap

@@ -7,7 +7,7 @@ from typing import Final
 
 from shimmy_router.fleet import Model
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.endpoints import UNREACHABLE, Address
+from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot
 
 _MOST: Final = 1_000_000
 """Requests that a pod can have at most, for a runner that tells nonsense."""
@@ -33,6 +33,7 @@ class Occupancy:
         self._owned: dict[str, dict[str, Model]] = {}
         self._clusters: dict[Watched, set[str]] = {}
         self._loads: dict[Watched, float] = {}
+        self._slots: dict[Watched, Slot] = {}
 
     def follow(self, owner: str, models: Iterable[Model]) -> tuple[set[Watched], set[Watched]]:
         """These are all models of the owner from now on. Returns the pods to watch now, and those to watch no more."""
@@ -51,20 +52,26 @@ class Occupancy:
                 self._changed(cluster)  # what was compiled says nothing of loads
         return begun - ended, ended - begun
 
-    def set(self, pod: Watched, load: float | None) -> None:
-        """The pod's load is known now, or no more."""
-        if pod not in self._clusters or self._loads.get(pod) == load:
+    def set(self, pod: Watched, load: float | None, slot: Slot | None = None) -> None:
+        """The pod's load is known now, or no more; `slot` where several models share it."""
+        if pod not in self._clusters or (self._loads.get(pod), self._slots.get(pod)) == (load, slot):
             return
-        if load is None:
-            del self._loads[pod]
-        else:
+        self._loads.pop(pod, None)
+        self._slots.pop(pod, None)
+        if load is not None:
             self._loads[pod] = load
+        if slot is not None:
+            self._slots[pod] = slot
         for cluster in self._clusters[pod]:
             self._changed(cluster)
 
     def loads(self, model: Model) -> dict[Address, float]:
         """What is known of the model's pods, as its own engine token got to know it."""
         return {pod.address: self._loads[pod] for pod in _pods(model) if pod in self._loads}
+
+    def slots(self, model: Model) -> dict[Address, Slot]:
+        """What is known of those of its pods that it shares with other models."""
+        return {pod.address: self._slots[pod] for pod in _pods(model) if pod in self._slots}
 
     def _join(self, pod: Watched, cluster: str) -> bool:
         """Whether it was not watched before."""
@@ -81,6 +88,7 @@ class Occupancy:
         if clusters or self._clusters.pop(pod, None) is None:
             return False
         self._loads.pop(pod, None)
+        self._slots.pop(pod, None)
         return True
 
 
@@ -110,8 +118,8 @@ def moves(loads: Mapping[Address, float]) -> dict[Address, list[Address]]:
     return found
 
 
-def parse_load(line: bytes) -> float:
-    """Requests that a pod has, from a line of its stream.
+def parse_load(line: bytes) -> tuple[float, Slot | None]:
+    """Requests that a pod has, and of one that several models share, which one it has; from a line of its stream.
 
     Raises:
         ValueError: it is none.
@@ -119,8 +127,9 @@ def parse_load(line: bytes) -> float:
     try:
         told = json.loads(line)
         load = told["inFlight"] + told["queued"]
+        slot = Slot(str(told["model"]), float(told["swapped"]), float(told["used"])) if "model" in told else None
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise ValueError(f"no load: {type(error).__name__}") from error
     if not isinstance(load, int) or not 0 <= load <= _MOST:
         raise ValueError("no number of requests")
-    return float(load)
+    return float(load), slot

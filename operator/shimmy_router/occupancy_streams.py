@@ -12,7 +12,7 @@ from yarl import URL
 
 from shimmy_api import headers
 from shimmy_router.occupancy import Watched, parse_load
-from shimmy_router.xds.endpoints import UNREACHABLE, Address
+from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot
 
 log = logging.getLogger(__name__)
 
@@ -34,8 +34,11 @@ class _NoStreamError(Exception):
 class OccupancyStreams:
     """One stream per watched pod."""
 
-    def __init__(self, told: Callable[[Watched, float | None], None]) -> None:
-        """`told` hears the load of each pod: infinite where it does not answer, None where it does not tell."""
+    def __init__(self, told: Callable[[Watched, float | None, Slot | None], None]) -> None:
+        """`told` hears the load of each pod, infinite where it does not answer, None where it does not tell.
+
+        With it comes the slot of a pod that several models share.
+        """
         self._told = told
         self._readers: dict[Watched, asyncio.Task[None]] = {}
         self._session: aiohttp.ClientSession | None = None
@@ -81,13 +84,13 @@ class OccupancyStreams:
             load: float | None = UNREACHABLE
             try:
                 async for line in self._lines(pod):
-                    self._told(pod, parse_load(line))
+                    self._told(pod, *parse_load(line))
                     pause = _FIRST_PAUSE
             except _NoStreamError:
                 load, pause = None, _REFUSED_PAUSE
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 log.debug("load of %s:%d: %s", *pod.address, type(error).__name__)
-            self._told(pod, load)
+            self._told(pod, load, None)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that agents do not come at once
             pause = min(pause * 2, _LONGEST_PAUSE)
 

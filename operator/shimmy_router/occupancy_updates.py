@@ -9,7 +9,9 @@ from shimmy_router.fleet import Model, Tenant
 from shimmy_router.occupancy import Occupancy, Watched, moves
 from shimmy_router.occupancy_streams import OccupancyStreams
 from shimmy_router.publisher import Publisher
-from shimmy_router.xds.endpoints import Address, Loads, endpoints
+from shimmy_router.records import Endpoint
+from shimmy_router.slot_choice import SlotChoice
+from shimmy_router.xds.endpoints import Address, Loads, Slots, address, best_to_load, endpoints, having_pods
 
 MAX_STREAMS: Final = 2000
 """Pods that are watched at most; further ones are taken as they come."""
@@ -27,6 +29,7 @@ class OccupancyUpdates:
         self._publisher = publisher
         self._occupancy = Occupancy(self._note, limit=MAX_STREAMS)
         self._streams = OccupancyStreams(self._occupancy.set)
+        self._slots = SlotChoice()
         self._due: set[str] = set()
         self._changed = asyncio.Event()
         self._taken: dict[Address, float] = {}
@@ -49,15 +52,36 @@ class OccupancyUpdates:
                 self._changed.clear()
                 due, self._due = self._due, set()
                 models = [self._occupancy.models[cluster] for cluster in due & self._occupancy.models.keys()]
-                loads = {model.cluster: self._occupancy.loads(model) for model in models}
-                self._publisher.amend([endpoints(model, loads[model.cluster]) for model in models])
                 for model in models:
-                    self._move(model, loads[model.cluster])
+                    self._amend(model)
                 await asyncio.sleep(_PAUSE)
         finally:
             for task in self._moving:
                 task.cancel()
             await self._streams.aclose()
+
+    def _amend(self, model: Model) -> None:
+        loads, slots = self._occupancy.loads(model), self._occupancy.slots(model)
+        having = having_pods(model.name, model.endpoints, slots)
+        fitting = having or self._to_load(model, loads, slots)
+        self._publisher.amend([endpoints(model, loads, fitting)])
+        # A request moves to a pod that has the model: one that waits is not worth a change.
+        known = {address(pod) for pod in having}
+        self._move(model, {pod: load for pod, load in loads.items() if pod in known})
+        if having:
+            self._slots.settled(model.cluster)
+
+    def _to_load(self, model: Model, loads: Loads, slots: Slots) -> list[Endpoint]:
+        """The pod that shall load the model, which none has."""
+        best = best_to_load(model.endpoints, loads, slots)
+        if best is None:
+            return []
+        loop = asyncio.get_running_loop()
+        pods = {address(pod): pod for pod in model.endpoints if not pod.draining and address(pod) in slots}
+        chosen, again = self._slots.choose(model.cluster, address(best), pods, loop.time())
+        if again:
+            loop.call_later(again, self._note, model.cluster)
+        return [pods[chosen]]
 
     def _move(self, model: Model, loads: Loads) -> None:
         """Where a pod is idle and requests wait at others, have one of them sent there."""

@@ -8,7 +8,7 @@ request decides, which knows what this Envoy has sent since the pods were asked.
 
 import math
 from collections.abc import Collection, Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from envoy.config.core.v3 import address_pb2, health_check_pb2
 from envoy.config.endpoint.v3 import endpoint_components_pb2, endpoint_pb2
@@ -23,6 +23,21 @@ Address = tuple[str, int]
 Loads = Mapping[Address, float]
 """Requests that each pod has, running and waiting; infinite for one that does not answer. Absent where unknown."""
 
+
+class Slot(NamedTuple):
+    """What a pod that several models share tells of itself."""
+
+    model: str
+    """Which one it has, or is loading."""
+    swapped: float
+    """When that changed last, in seconds since the epoch; 0 for never."""
+    used: float
+    """When a request ended last, in the same way."""
+
+
+Slots = Mapping[Address, Slot]
+"""Of the pods that several models share."""
+
 UNREACHABLE: Final = math.inf
 NO_LOADS: Final[Loads] = {}
 
@@ -31,9 +46,12 @@ _OVERPROVISIONING: Final = 1_000_000
 enough (docs/root/intro/arch_overview/upstream/load_balancing/priority)."""
 
 
-def endpoints(model: Model, loads: Loads = NO_LOADS) -> Resource:
-    """The pods of the cluster; `loads` may know more pods than these, and fewer."""
-    preferred = preferred_pods(model.endpoints, loads)
+def endpoints(model: Model, loads: Loads = NO_LOADS, fitting: Collection[Endpoint] | None = None) -> Resource:
+    """The pods of the cluster; `loads` may know more pods than these, and fewer.
+
+    Of `fitting` ones the preferred are chosen; of all if absent.
+    """
+    preferred = preferred_pods(model.endpoints if fitting is None else fitting, loads)
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=model.cluster)
     assignment.policy.overprovisioning_factor.value = _OVERPROVISIONING
     if model.endpoints:
@@ -43,13 +61,37 @@ def endpoints(model: Model, loads: Loads = NO_LOADS) -> Resource:
     return Resource.of(model.cluster, assignment)
 
 
+def having_pods(model: str, pods: Collection[Endpoint], slots: Slots) -> list[Endpoint]:
+    """Those that have the model, or are loading it, for all that is known."""
+    return [pod for pod in pods if not pod.draining and slots.get(address(pod), Slot(model, 0, 0)).model == model]
+
+
+def best_to_load(pods: Collection[Endpoint], loads: Loads, slots: Slots) -> Endpoint | None:
+    """The pod that shall load a model that none has, of those that say what they have; None where there is none.
+
+    It is an idle one if there is any, and of several the one that was used or changed the longest ago: what was loaded
+    just now stays. Routers that know the same choose the same.
+    """
+
+    def rank(pod: Endpoint) -> tuple[float, float, Address]:
+        slot = slots[address(pod)]
+        return loads.get(address(pod), 0.0), max(slot.swapped, slot.used), address(pod)
+
+    return min((pod for pod in pods if not pod.draining and address(pod) in slots), key=rank, default=None)
+
+
+def address(pod: Endpoint) -> Address:
+    """Where the pod is."""
+    return pod.address, pod.port
+
+
 def preferred_pods(pods: Collection[Endpoint], loads: Loads) -> frozenset[Endpoint]:
     """Those with the least to do for their weight; of unknown ones, all.
 
     A pod of weight 2 counts as half as occupied as one of weight 1 with as many requests.
     """
     open_pods = [pod for pod in pods if not pod.draining]
-    levels = {pod: loads.get((pod.address, pod.port)) for pod in open_pods}
+    levels = {pod: loads.get(address(pod)) for pod in open_pods}
     known = [level / pod.weight for pod, level in levels.items() if level is not None]
     least = min(known, default=0.0)
     if math.isinf(least) and len(known) == len(open_pods):

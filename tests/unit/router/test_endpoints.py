@@ -6,7 +6,16 @@ from envoy.config.endpoint.v3 import endpoint_pb2
 
 from shimmy_router.fleet import Model
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.endpoints import NO_LOADS, UNREACHABLE, Loads, endpoints, preferred_pods
+from shimmy_router.xds.endpoints import (
+    NO_LOADS,
+    UNREACHABLE,
+    Loads,
+    Slot,
+    best_to_load,
+    endpoints,
+    having_pods,
+    preferred_pods,
+)
 
 PODS = tuple(Endpoint(f"192.0.2.{number}", 8080) for number in range(1, 5))
 MODEL = Model("m", "a", endpoints=PODS, engine_token="token-of-a-0123456789")
@@ -65,3 +74,36 @@ def test_equal_loads_make_equal_resources() -> None:
 
 def test_the_loads_of_other_pods_make_no_difference() -> None:
     assert endpoints(MODEL, {("198.51.100.1", 8080): 0}).version == endpoints(MODEL).version
+
+
+@pytest.mark.parametrize(("models", "having"), [("mnm", (0, 2)), ("n-o", (1,)), ("---", (0, 1, 2)), ("nno", ())])
+def test_a_pod_that_says_nothing_of_its_model_has_it(models: str, having: tuple[int, ...]) -> None:
+    assert having_pods("m", PODS[:3], slots(models, (0, 0, 0))) == [PODS[index] for index in having]
+
+
+@pytest.mark.parametrize(
+    ("given", "used", "chosen"),
+    [
+        ((1, 0, 2), (0, 9, 0), 1),
+        ((0, 0, 0), (3, 1, 2), 1),
+        ((2, 1, 1), (0, 5, 4), 2),
+        ((UNREACHABLE, 7, UNREACHABLE), (0, 9, 0), 1),
+    ],
+    ids=["idle first", "the longest unused", "the least busy", "the others are gone"],
+)
+def test_a_pod_is_chosen_to_load_what_none_has(given: tuple[float, ...], used: tuple[float, ...], chosen: int) -> None:
+    assert best_to_load(PODS[:3], loads(*given), slots("nno", used)) == PODS[chosen]
+
+
+def test_what_was_loaded_just_now_is_not_given_up_where_another_pod_is_idle() -> None:
+    known = {(PODS[0].address, 8080): Slot("n", 100.0, 0.0), (PODS[1].address, 8080): Slot("o", 0.0, 50.0)}
+    assert best_to_load(PODS[:2], loads(0, 0), known) == PODS[1]
+
+
+def test_where_no_pod_says_what_it_has_none_is_chosen() -> None:
+    assert best_to_load(PODS, loads(0, 0, 0, 0), {}) is None
+
+
+def slots(models: str, used: tuple[float, ...]) -> dict[tuple[str, int], Slot]:
+    told = zip(PODS, models, used, strict=False)
+    return {(pod.address, pod.port): Slot(name, 0.0, since) for pod, name, since in told if name != "-"}

@@ -10,7 +10,7 @@ from shimmy_router.fleet import Model
 from shimmy_router.occupancy import Occupancy, Watched, moves, parse_load
 from shimmy_router.occupancy_streams import PATH, OccupancyStreams
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.endpoints import UNREACHABLE, Address
+from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot
 
 ONE, OTHER = ("192.0.2.1", 8080), ("192.0.2.2", 8080)
 
@@ -122,11 +122,35 @@ def test_requests_go_from_the_longest_queues_to_idle_pods(
         *(b"", b"[]", b"{", b"{}", b"[" * 100_000, b"\xff\xfe", b'{"inFlight":1}'),
         *(b'{"inFlight":"1","queued":"2"}', b'{"inFlight":-1,"queued":0}', b'{"inFlight":1e9,"queued":1}'),
         *(b'{"inFlight":9999999999,"queued":1}', b'{"inFlight":NaN,"queued":1}'),
+        *(b'{"inFlight":0,"queued":0,"model":"m"}', b'{"inFlight":0,"queued":0,"model":"m","swapped":"","used":[]}'),
     ],
 )
 def test_nonsense_is_no_load(line: bytes) -> None:
     with pytest.raises(ValueError, match=r"no (load|number)"):
         parse_load(line)
+
+
+def test_a_pod_that_models_share_says_which_one_it_has() -> None:
+    line = b'{"inFlight":1,"queued":2,"model":"m","swapped":3.5,"used":0}'
+    assert parse_load(line) == (3.0, Slot("m", 3.5, 0.0))
+    assert parse_load(b'{"inFlight":1,"queued":2}') == (3.0, None)
+
+
+def test_a_change_of_the_model_is_told_to_all_models_that_share_the_pod() -> None:
+    told: list[str] = []
+    occupancy = Occupancy(told.append, limit=9)
+    pods = (Endpoint("192.0.2.1", 1), Endpoint("192.0.2.2", 1))
+    models = [Model(name, "t", endpoints=pods, engine_token="t") for name in ("m", "n")]
+    occupancy.follow("t", models)
+    told.clear()
+    pod = Watched(("192.0.2.1", 1), "t")
+    occupancy.set(pod, 0.0, Slot("m", 1.0, 0.0))
+    assert sorted(told) == ["t/m", "t/n"]
+    occupancy.set(pod, 0.0, Slot("m", 1.0, 0.0))
+    assert len(told) == 2
+    assert occupancy.slots(models[1]) == {("192.0.2.1", 1): Slot("m", 1.0, 0.0)}
+    occupancy.set(pod, None)
+    assert occupancy.slots(models[1]) == {}
 
 
 class Pod:
@@ -173,7 +197,7 @@ class Told:
         self.loads: dict[Address, float | None] = {}
         self._changed = asyncio.Event()
 
-    def __call__(self, pod: Watched, load: float | None) -> None:
+    def __call__(self, pod: Watched, load: float | None, _: object) -> None:
         self.loads[pod.address] = load
         self._changed.set()
 
