@@ -22,6 +22,8 @@ _PATHS: Final = {
     "/apis/discovery.k8s.io/v1/namespaces/shimmy-system/endpointslices": "Peers",
 }
 
+_BOOKMARK_SECONDS: Final = 30.0
+
 Key = tuple[str, str]
 
 
@@ -31,6 +33,7 @@ class ApiServer:
     def __init__(self) -> None:
         self._objects: defaultdict[str, dict[Key, Object]] = defaultdict(dict)
         self._watchers: defaultdict[str, set[asyncio.Queue[bytes]]] = defaultdict(set)
+        self._events: defaultdict[str, list[tuple[int, bytes]]] = defaultdict(list)
         self._version = 0
 
     def write(self, found: Object) -> None:
@@ -49,6 +52,7 @@ class ApiServer:
         self._version += 1
         found["metadata"]["resourceVersion"] = str(self._version)
         line = json.dumps({"type": kind, "object": found}).encode() + b"\n"
+        self._events[found["kind"]].append((self._version, line))
         for queue in self._watchers[found["kind"]]:
             queue.put_nowait(line)
 
@@ -60,13 +64,26 @@ class ApiServer:
             return web.json_response(listing)
         response = web.StreamResponse()
         await response.prepare(request)
-        queue: asyncio.Queue[bytes] = asyncio.Queue()
+        since, queue = int(request.query["resourceVersion"]), asyncio.Queue[bytes]()
+        for version, line in self._events[kind]:
+            if version > since:
+                queue.put_nowait(line)
         self._watchers[kind].add(queue)
         try:
             while True:
-                await response.write(await queue.get())
+                await response.write(await self._next(queue))
+        except ConnectionResetError:
+            return response
         finally:
             self._watchers[kind].discard(queue)
+
+    async def _next(self, queue: asyncio.Queue[bytes]) -> bytes:
+        """The next event, or a bookmark where there is none for a while."""
+        try:
+            return await asyncio.wait_for(queue.get(), _BOOKMARK_SECONDS)
+        except TimeoutError:
+            found = {"metadata": {"resourceVersion": str(self._version)}}
+            return json.dumps({"type": "BOOKMARK", "object": found}).encode() + b"\n"
 
 
 @asynccontextmanager
