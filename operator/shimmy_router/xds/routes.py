@@ -40,6 +40,8 @@ def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Reso
     # The filter takes Ollama's default tag off; a name that has it stands behind one that is the same without.
     actions: dict[str, Any] = {name.removesuffix(LATEST): by_model[model.name] for name, model in named}
     actions |= {name: by_model[model.name] for name, model in named if not name.endswith(LATEST)}
+    if not actions:  # Envoy refuses a matcher without a value
+        actions[filters.NO_MODEL] = _action(_nothing(tenant, {"prefix": "/"}, filters.NO_ROUTE))
     others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, table, verdict)))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
