@@ -7,7 +7,7 @@ import httpx
 import pytest
 from tests.contract.running import TOKEN
 from tests.dataplane.conftest import Fleet, serve
-from tests.dataplane.plane import Objects, chat, key_of, model, plane, tenant
+from tests.dataplane.plane import START, Objects, chat, key_of, model, plane, tenant
 
 from devkit.waiting import until
 
@@ -74,7 +74,7 @@ def test_requests_flow_while_the_agent_is_killed_and_comes_back(fleet: Fleet) ->
     assert _status(fleet, key_of("a")) == 200
     fleet.plane.start_agent()
     fleet.objects.write("c", [*tenant("c", token=TOKEN), *model("c", "m", ports=[fleet.port])])
-    until(lambda: _status(fleet, key_of("c")) == 200, "a change after the restart", seconds=10)
+    until(lambda: _status(fleet, key_of("c")) == 200, "a change after the restart", seconds=START)
     assert _status(fleet, key_of("a")) == 200
 
 

@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 import pytest
 from tests.contract.running import TOKEN
 from tests.dataplane.conftest import Fleet
-from tests.dataplane.plane import key_of, model, tenant
+from tests.dataplane.plane import START, key_of, model, tenant
 
 from devkit.waiting import until
 
@@ -53,13 +53,13 @@ def test_a_key_ends_when_its_time_has_come(fleet: Fleet) -> None:
 
 
 def test_a_key_ends_in_envoy_itself_while_the_agent_is_dead_and_stays_ended_when_it_is_back(fleet: Fleet) -> None:
-    ends = time.time() + 6
+    ends = time.time() + 8
     _write(fleet, ends)
     _served(fleet)
     fleet.plane.kill_agent()
     _ends(fleet, ends)
     fleet.plane.start_agent()
-    until(lambda: "shimmy_router_synced 1.0" in fleet.plane.metrics(), "the agent", seconds=20)
+    until(lambda: "shimmy_router_synced 1.0" in fleet.plane.metrics(), "the agent", seconds=START)
     assert _status(fleet, ENDING) == 401
 
 
@@ -69,7 +69,7 @@ def test_a_restart_of_the_agent_leaves_the_time_as_it_is(fleet: Fleet) -> None:
     _served(fleet)
     fleet.plane.kill_agent()
     fleet.plane.start_agent()
-    until(lambda: "shimmy_router_synced 1.0" in fleet.plane.metrics(), "the agent", seconds=20)
+    until(lambda: "shimmy_router_synced 1.0" in fleet.plane.metrics(), "the agent", seconds=START)
     fleet.plane.kill_agent()
     try:
         _ends(fleet, ends)
