@@ -165,14 +165,13 @@ def admission(admitted: Admitted) -> Message:
 
 
 def refusal(refused: Refused) -> Message:
-    """The ProcessingResponse that answers instead."""
-    extra = {**refused.headers, "content-type": "application/json"}
+    """The ProcessingResponse that answers instead. The listener words what it has a status of its own for."""
     response = external_processor_pb2.ProcessingResponse()
     immediate = response.immediate_response
-    immediate.status.code = refused.error.status
+    immediate.status.code = dict(filters.LIMIT_STATUSES).get(refused.error, refused.error.status)
     immediate.body = refused.error.body()
     immediate.details = "shimmy_refused"
-    for name, value in extra.items():
+    for name, value in {**refused.headers, "content-type": "application/json"}.items():
         option = immediate.headers.set_headers.add()
         option.header.key, option.header.raw_value = name, value.encode()
     message: Message = response

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import Path
@@ -189,6 +189,31 @@ def test_a_tenant_without_limits_is_not_asked_about(routers: Routers) -> None:
 def admissions(routers: Routers) -> float:
     pattern = r"^shimmy_router_admissions_total{.*} (\S+)$"
     return sum(float(found) for p in routers.planes for found in re.findall(pattern, p.metrics(), re.MULTILINE))
+
+
+@pytest.mark.parametrize(
+    ("path", "code"),
+    [
+        ("/v1/messages", lambda body: body["error"]["details"]["error_code"]),
+        ("/api/chat", lambda body: body["code"]),
+        (PATH, lambda body: body["error"]["code"]),
+    ],
+)
+def test_every_api_is_limited_and_refused_in_its_own_words(
+    routers: Routers, path: str, code: Callable[[Any], str]
+) -> None:
+    name = f"api{len(path)}"
+    key = routers.serve(name, requestsPerMinute=1)
+    with routers.planes[0].client(key) as client:
+        answers = [client.post(path, json=chat()) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 429]
+    assert code(answers[1].json()) == "rate_limit_exceeded"
+    assert answers[1].headers["x-ratelimit-remaining-requests"] == "0"
+    assert answers[1].headers["content-type"] == "application/json"
+    counted = re.compile(
+        rf'^shimmy_router_requests_total{{.*code="429",.*outcome="refused",tenant="{name}"}} 1\.0$', re.MULTILINE
+    )
+    until(lambda: counted.search(routers.planes[0].metrics()), "the refusal to be counted", seconds=5)
 
 
 def test_a_list_of_models_counts_as_no_request(routers: Routers) -> None:

@@ -7,6 +7,8 @@ without a known credential is never read; those for tokens are enabled where nob
 from importlib.resources import files
 from typing import Any, Final
 
+from shimmy_api import errors
+
 TYPE: Final = "@type"
 _TYPES: Final = "type.googleapis.com/envoy"
 
@@ -35,6 +37,12 @@ NO_ROUTE: Final = 598
 NO_PATH: Final = 597
 """Statuses by which a tenant's table says that it has nothing: no such model or none yet, no such path. The listener
 makes answers of them; nothing else has them."""
+LIMIT_STATUSES: Final = (
+    (errors.TOO_MANY_REQUESTS, 596),
+    (errors.TOO_MANY_AT_A_TIME, 595),
+    (errors.TOO_MANY_TOKENS, 594),
+)
+"""The same for what a limit refuses, whether the agent does it or a tenant's table."""
 
 JWT_FILTER: Final = "shimmy.jwt_authn"
 TOKEN_FILTER: Final = "shimmy.token"  # noqa: S105 - the name of a filter

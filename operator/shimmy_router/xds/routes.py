@@ -133,9 +133,9 @@ def _reads() -> dict[str, Any]:
 
 def used_up(tenant: Tenant, verdict: Verdict, match: dict[str, Any] | None = None) -> dict[str, Any]:
     """A route that refuses for the time that the verdict says."""
-    extra = [overwrite(name, value) for name, value in token_headers(verdict).items()]
-    return {
-        **_direct(tenant, match or {"prefix": "/"}, 429, errors.TOO_MANY_TOKENS.body().decode(), extra),
+    refused = _nothing(tenant, match or {"prefix": "/"}, dict(filters.LIMIT_STATUSES)[errors.TOO_MANY_TOKENS])
+    return refused | {
+        "response_headers_to_add": [overwrite(name, value) for name, value in token_headers(verdict).items()],
         "typed_per_filter_config": ext_proc.switched_off(),
     }
 
