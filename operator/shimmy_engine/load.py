@@ -55,7 +55,7 @@ class LoadStreams:
         """Pods that requests were sent to, and until when they count as taken."""
 
     def end(self) -> None:
-        """End all streams, and every later one after its first line: nothing shall be sent here any more."""
+        """End all streams, and every later one at once: as an idle pod, this one would get what comes next."""
         self._ended = True
         for changed in self._open:
             changed.set()
@@ -68,6 +68,8 @@ class LoadStreams:
 
     async def _lines(self, watch: ClientWatch) -> AsyncIterator[bytes]:
         clock = asyncio.get_running_loop().time
+        if self._ended:
+            return
         with self._gate.watch() as changed:
             self._open.add(changed)
             watch.on_leave(changed.set)

@@ -28,6 +28,9 @@ class Reader:
         assert message["body"].endswith(b"\n")
         return json.loads(message["body"])
 
+    def messages(self) -> list[Message]:
+        return [self._sent.get_nowait() for _ in range(self._sent.qsize())]
+
     @property
     def told(self) -> bool:
         return not self._sent.empty()
@@ -87,7 +90,9 @@ async def test_all_streams_end_when_the_runner_drains() -> None:
     loads.end()
     async with asyncio.timeout(5):
         await asyncio.gather(*(stream.task for stream in streams))
-        await Reader(loads).task  # one that comes later is told once
+        later = Reader(loads)
+        await later.task
+    assert not any(message.get("body") for message in later.messages())
 
 
 async def waiting(gate: Gate, count: int) -> list[asyncio.Task[None]]:
