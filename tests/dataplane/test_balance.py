@@ -18,7 +18,7 @@ PATH = "/v1/chat/completions"
 SLOW = {"SHIMMY_FAKE_TOKENS_PER_SECOND": "20", "SHIMMY_FAKE_ANSWER_TOKENS": "4000"}
 LONG = chat("go on", stream=True, max_tokens=1500)
 SHORT = chat(max_tokens=1)
-SOON = 20.0
+SOON = 60.0
 
 
 def hosts(router: Plane) -> dict[int, str]:
