@@ -25,6 +25,9 @@ T = TypeVar("T")
 Start = Callable[[Path, int], AbstractContextManager[Proxy]]
 _UNITS: Final = {"us": 1e-6, "ms": 1e-3, "s": 1.0}
 _CONNECTIONS: Final = 16
+_FEWEST: Final = 32
+"""Requests of a measurement. A proxy that is too slow for them gets more time: each connection's first answer may take
+seconds."""
 _SCRIPT: Final = """
 wrk.method = "POST"
 wrk.path = "/v1/chat/completions"
@@ -105,16 +108,21 @@ def _rounds(
 
 
 def _whole(proxy: Proxy, script: Path, seconds: int) -> Run:
-    cpu, agent = _cpu(proxy.process), _cpu(proxy.agent)
-    requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
-    cpu, agent = _cpu(proxy.process) - cpu, _cpu(proxy.agent) - agent
+    while True:
+        cpu, agent = _cpu(proxy.process), _cpu(proxy.agent)
+        requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
+        cpu, agent = _cpu(proxy.process) - cpu, _cpu(proxy.agent) - agent
+        if requests >= _FEWEST:
+            break
+        seconds *= 2
     _, p50, p99 = _wrk(proxy.port, script, connections=1, seconds=max(1, seconds // 2))
     memory = resident_mib(proxy.process) + (resident_mib(proxy.agent) if proxy.agent else 0)
     return Run(cpu / requests, agent / requests, p50, p99, requests / seconds, memory)
 
 
 def _events(proxy: Proxy, script: Path, seconds: int) -> float:
-    requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
+    while (requests := _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)[0]) < _FEWEST:
+        seconds *= 2
     return requests * EVENTS / seconds
 
 
@@ -127,13 +135,13 @@ def _cpu(process: int | None) -> float:
 
 def _wrk(port: int, script: Path, *, connections: int, seconds: int) -> tuple[int, float, float]:
     """Requests answered, and median and 99th percentile of the latency in seconds."""
-    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "10s", "--latency", "-s", str(script)]
+    command = ["wrk", "-t1", f"-c{connections}", f"-d{seconds}s", "--timeout", "60s", "--latency", "-s", str(script)]
     text = subprocess.run([*command, f"http://{HOST}:{port}"], capture_output=True, text=True, check=True).stdout
     if "Non-2xx" in text or "Socket errors" in text:
         raise RuntimeError(f"port {port} answered with errors:\n{text}")
     requests = re.search(r"(\d+) requests in", text)
     shares = [re.search(rf"{share}%\s+([\d.]+)(us|ms|s)\b", text) for share in (50, 99)]
-    if not requests or not int(requests[1]) or not all(shares):
+    if not requests or not all(shares):
         raise RuntimeError(f"wrk printed something else than expected:\n{text}")
     median, tail = (float(found[1]) * _UNITS[found[2]] for found in shares if found)
     return int(requests[1]), median, tail

@@ -15,7 +15,7 @@ from shimmy_router.policies import need_of
 from shimmy_router.xds import ext_proc, filters, lists, paths
 from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
-from shimmy_router.xds.filters import overwrite, typed
+from shimmy_router.xds.filters import add, overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
 from shimmy_router.xds.tables import Table
@@ -163,7 +163,7 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
         "route": action,
-        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
+        "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
     }
 
 
@@ -175,22 +175,21 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, step.model),
         "route": {"cluster": step.cluster, "timeout": seconds, "idle_timeout": seconds},
-        "request_headers_to_add": [overwrite(header, value) for header, value in own.items() if value],
+        "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
         "response_headers_to_add": [overwrite(header, value) for header, value in said.items()],
     }
 
 
 def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
-    """What every request carries to a runner."""
-    values = {
-        headers.TENANT: tenant.name,
-        headers.PRIORITY: str(tenant.priority),
-        headers.WEIGHT: str(tenant.weight),
-        "te": "trailers",
-    }
+    """What every request carries to a runner. Priority 0 and weight 1 go without saying: each header costs time."""
+    values = {headers.TENANT: tenant.name}
+    if tenant.priority:
+        values[headers.PRIORITY] = str(tenant.priority)
+    if tenant.weight != 1:
+        values[headers.WEIGHT] = str(tenant.weight)
     if table.token:
         values[headers.KEY_ID] = table.token
-    return [overwrite(header, value) for header, value in values.items()]
+    return [overwrite("te", "trailers"), *(add(header, value) for header, value in values.items())]
 
 
 def _retry_policy() -> dict[str, Any]:
