@@ -9,7 +9,7 @@ import httpx
 import pytest
 from tests.contract.running import TOKEN, Runner
 from tests.dataplane.conftest import serve
-from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, model, plane, tenant
+from tests.dataplane.plane import HOST, START, Objects, Plane, chat, key_of, model, plane, tenant
 
 from devkit.waiting import until
 
@@ -29,8 +29,8 @@ def router(tmp_path_factory: pytest.TempPathFactory, engine: Runner) -> Iterator
     # What stands in is another tenant's.
     objects.write("x", [*tenant("x", token=TOKEN, fallback={"models": ["m"]}), *model("x", "cold")])
     with plane(folder, ["--directory", str(objects.folder)], listen=["--access-log"]) as started:
-        until(lambda: _ask(started, key_of("a"), "m").is_success, "tenant a is served", seconds=20)
-        until(lambda: _ask(started, key_of("x"), "m").is_success, "tenant x is served", seconds=20)
+        until(lambda: _ask(started, key_of("a"), "m").is_success, "tenant a is served", seconds=START)
+        until(lambda: _ask(started, key_of("x"), "m").is_success, "tenant x is served", seconds=START)
         yield started
 
 

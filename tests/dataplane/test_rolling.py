@@ -12,7 +12,7 @@ import httpx
 import pytest
 from tests.contract.running import TOKEN, Runner
 from tests.dataplane.balancer import Balancer, balancer
-from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, model, plane, tenant
+from tests.dataplane.plane import HOST, START, Objects, Plane, chat, key_of, model, plane, tenant
 
 from devkit.waiting import until
 
@@ -71,11 +71,11 @@ def test_no_request_fails_while_both_routers_are_replaced(tmp_path: Path, source
         routers = [start("a"), start("b")]
         service = stack.enter_context(balancer([router.port for router in routers]))
         with load(service.url) as found:
-            until(lambda: len(found.statuses) > WORKERS, "requests", seconds=30)
+            until(lambda: len(found.statuses) > WORKERS, "requests", seconds=START)
             for old, name in zip(routers, ("c", "d"), strict=True):
                 _replace(old, start(name), service)
             replaced = len(found.statuses)
-            until(lambda: len(found.statuses) > replaced + WORKERS, "requests after it", seconds=30)
+            until(lambda: len(found.statuses) > replaced + WORKERS, "requests after it", seconds=START)
     assert (found.failures, set(found.statuses)) == ([], {200})
 
 
@@ -91,15 +91,15 @@ def test_a_leaving_router_closes_idle_connections_before_it_ends(tmp_path: Path,
 
 def test_a_leaving_router_finishes_a_stream_that_runs(tmp_path: Path, source: list[str]) -> None:
     with plane(tmp_path, source) as router, router.client(key_of("a")) as client:
-        until(lambda: client.post(PATH, json=chat()).is_success, "tenant a is served", seconds=10)
+        until(lambda: client.post(PATH, json=chat()).is_success, "tenant a is served", seconds=START)
         with client.stream("POST", PATH, json=chat("word " * 400, stream=True)) as response:
             chunks = response.iter_raw()
             first = next(chunks)
             leaving = threading.Thread(target=router.drain)
             leaving.start()
-            until(lambda: not router.ready(), "the router is not ready", seconds=10)
+            until(lambda: not router.ready(), "the router is not ready", seconds=START)
             whole = first + b"".join(chunks)
-            leaving.join(30)
+            leaving.join(START)
     assert whole.rstrip().endswith(b"data: [DONE]")
 
 
@@ -109,9 +109,9 @@ def _replace(old: Plane, new: Plane, service: Balancer) -> None:
     service.endpoints = (*service.endpoints, new.port)
     leaving = threading.Thread(target=old.drain)
     leaving.start()
-    until(lambda: not old.ready(), "the old router is not ready", seconds=20)
+    until(lambda: not old.ready(), "the old router is not ready", seconds=START)
     service.endpoints = (*ports, new.port)
-    leaving.join(60)
+    leaving.join(START)
     old.stop()
 
 
@@ -120,7 +120,7 @@ def _starter(stack: ExitStack, folder: Path, source: list[str]) -> Callable[[str
         (folder / name).mkdir()
         router = stack.enter_context(plane(folder / name, source))
         with _client(router.url) as client:
-            until(lambda: client.post(PATH, json=chat()).is_success, "tenant a is served", seconds=20)
+            until(lambda: client.post(PATH, json=chat()).is_success, "tenant a is served", seconds=START)
         return router
 
     return start

@@ -13,7 +13,7 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.contract.running import TOKEN, Runner
-from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, model, plane, tenant
+from tests.dataplane.plane import HOST, START, Objects, Plane, chat, key_of, model, plane, tenant
 
 from devkit.pki import Authority, Pair
 from devkit.ports import free
@@ -103,7 +103,7 @@ def served(tmp_path_factory: pytest.TempPathFactory, source: list[str]) -> Itera
     secret.put(first.certificate, first.key)
     with plane(folder, source, listen=["--tls-folder", str(secret.folder), "--tls-port", str(port)]) as started:
         found = Served(started, port, secret, authority)
-        until(lambda: _status(found) == httpx.codes.OK, "tenant a is served", seconds=SECONDS)
+        until(lambda: _status(found) == httpx.codes.OK, "tenant a is served", seconds=START)
         yield found
 
 
@@ -178,7 +178,7 @@ def test_plain_http_can_be_left_out_and_readiness_is_still_answered(
     listen = ["--no-plaintext", "--tls-folder", str(served.secret.folder), "--tls-port", str(port)]
     with plane(tmp_path, source, listen=listen, ready=False) as started:
         alone = Served(started, port, served.secret, served.authority)
-        until(lambda: _ready(alone), "readiness", seconds=SECONDS)
+        until(lambda: _ready(alone), "readiness", seconds=START)
         assert _status(alone) == 200
         with closing(socket.socket()) as probe:
             assert probe.connect_ex((HOST, started.port)) != 0
@@ -193,7 +193,7 @@ def test_a_router_without_a_usable_certificate_is_not_ready_until_it_has_one(
         broken = Served(started, port, secret, served.authority)
         assert not _ready(broken)
         secret.put(one.certificate, one.key)
-        until(lambda: _ready(broken), "readiness", seconds=SECONDS)
+        until(lambda: _ready(broken), "readiness", seconds=START)
         assert _status(broken) == 200
 
 
