@@ -76,7 +76,7 @@ SPOOFED: Headers = [
     ("x-shimmy-weight", "98"),
     ("X-Shimmy-Tenant", "b"),
     ("x_shimmy_tenant", "b"),
-    ("x-envoy-original-path", "/admin/load"),
+    ("x-envoy-original-path", "/spoofed"),
     ("x-envoy-upstream-rq-timeout-ms", "12345"),
     ("x-envoy-retry-on", "5xx"),
     ("x-envoy-max-retries", "54321"),
@@ -85,7 +85,7 @@ SPOOFED: Headers = [
     ("x-original-url", "/admin/load"),
     ("x-rewrite-url", "/admin/load"),
     ("x-http-method-override", "DELETE"),
-    ("x-forwarded-host", "b"),
+    ("x-forwarded-host", "elsewhere"),
 ]
 UNKNOWN_OR_FOREIGN = ("secret", "secret-alias", "b/secret", "nope", "../b/secret", "SECRET", "common ", "b/secret~x")
 
