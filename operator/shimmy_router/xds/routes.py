@@ -18,6 +18,7 @@ from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import add, overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
+from shimmy_router.xds.scopes import subjects
 from shimmy_router.xds.tables import Table
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
@@ -42,7 +43,8 @@ def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Reso
     actions |= {name: by_model[model.name] for name, model in named if not name.endswith(LATEST)}
     if not actions:  # Envoy refuses a matcher without a value
         actions[filters.NO_MODEL] = _action(_nothing(tenant, {"prefix": "/"}, filters.NO_ROUTE))
-    others = typed("config.route.v3.RouteList", routes=list(_other_routes(tenant, table, verdict)))
+    first = [_for_subjects(tenant, table, route) for route in _other_routes(tenant, table, verdict)]
+    others = typed("config.route.v3.RouteList", routes=first)
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
         "name": "all",
@@ -90,6 +92,15 @@ def _other_routes(tenant: Tenant, table: Table, verdict: Verdict | None) -> Iter
         match = {"path": path, "headers": [_reads()]}
         yield _direct(tenant, match, 200, body, [overwrite(_TYPE, kind)]) | uncounted
     yield _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
+
+
+def _for_subjects(tenant: Tenant, table: Table, route: dict[str, Any]) -> dict[str, Any]:
+    """The route, which says to lua/token.lua whom it is for: what it says of keys, which need no check, is nothing."""
+    found = {subject: True for token in tenant.tokens if token.name == table.token for subject in subjects(token)}
+    if not found:
+        return route
+    metadata = route["metadata"]["filter_metadata"] | {filters.TOKEN_FILTER: {"subjects": found}}
+    return route | {"metadata": {"filter_metadata": metadata}}
 
 
 def pending() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
