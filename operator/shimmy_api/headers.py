@@ -21,6 +21,8 @@ ASKED: Final = "x-shimmy-asked"
 """metadata.name of the ShimmyModel that was asked for, where another one may stand in."""
 ATTEMPT: Final = "x-envoy-attempt-count"
 """Which try of Envoy's this is, from 1 (docs/root/configuration/http/http_filters/router_filter.rst)."""
+MOST_MOVES: Final = 3
+"""How many tries a runner may end by sending the request to a pod that has become idle. Envoy has as many for it."""
 PRIORITY: Final = "x-shimmy-priority"
 """Of the caller's tenant, an integer: higher comes first in the runner's queue."""
 WEIGHT: Final = "x-shimmy-weight"

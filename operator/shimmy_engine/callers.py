@@ -10,8 +10,8 @@ from shimmy_engine.service import Caller
 
 _PRIORITIES: Final = (-100, 100)
 _WEIGHTS: Final = (1, 100)
-_MOVABLE: Final = frozenset({"1", "2", "3"})
-"""Attempts that Envoy follows by another one: it makes up to five, and tells which one this is."""
+_MOVABLE: Final = frozenset(str(number) for number in range(1, headers.MOST_MOVES + 1))
+"""Attempts that Envoy surely follows by another one, on a pod of the same model."""
 _INTEGER: Final = re.compile(r"-?[0-9]{1,9}")
 
 
@@ -30,7 +30,8 @@ def caller_of(given: Mapping[str, str], request_id: str, named: str | None) -> C
         seconds=_seconds(given.get(headers.EXPECTED_TIMEOUT_MS, "")),
         priority=_bounded(given.get(headers.PRIORITY, ""), _PRIORITIES, 0),
         weight=_bounded(given.get(headers.WEIGHT, ""), _WEIGHTS, 1),
-        movable=given.get(headers.ATTEMPT) in _MOVABLE,
+        # Where other models may stand in, every attempt counts: the last ones go to those.
+        movable=given.get(headers.ATTEMPT) in _MOVABLE and headers.ASKED not in given,
     )
 
 

@@ -11,6 +11,7 @@ from tests.dataplane.failing_pod import HANG, FailingPod, failing_pod
 from tests.dataplane.plane import chat, key_of, model, tenant
 
 from devkit.waiting import until
+from shimmy_api.headers import MOST_MOVES
 
 NOBODY = 9
 """A port on which nothing listens: discard."""
@@ -110,3 +111,27 @@ def test_each_try_goes_to_another_pod_or_model(client: httpx.Client, pod: Failin
     pod.status, before = 500, pod.asked
     assert ask(client, "fails").status_code == 200
     assert pod.asked - before == 2, "as often as the instance's retries say, and once before"
+
+
+@pytest.fixture(scope="module")
+def plain(fleet: Fleet, pod: FailingPod) -> Iterator[httpx.Client]:
+    """A tenant without any fallback."""
+    patient, hasty = model("g", "patient", ports=[pod.port]), model("g", "hasty", ports=[pod.port])
+    patient[1]["spec"]["routing"] = {"retries": 2}
+    hasty[1]["spec"]["routing"] = {"retries": 0, "firstByteSeconds": 1}
+    fleet.objects.write("g", [*tenant("g", token=TOKEN), *patient, *hasty])
+    with fleet.plane.client(key_of("g")) as found:
+        until(lambda: "patient" in found.get("/v1/models").text, "the models", seconds=10)
+        yield found
+
+
+def test_a_model_without_a_chain_is_tried_as_often_as_its_instance_says(plain: httpx.Client, pod: FailingPod) -> None:
+    pod.status, before = 503, pod.asked
+    assert ask(plain, "patient").status_code == 503
+    assert pod.asked - before == 1 + 2 + MOST_MOVES
+
+
+def test_an_answer_that_does_not_begin_is_given_up(plain: httpx.Client, pod: FailingPod) -> None:
+    pod.status = HANG
+    refused = ask(plain, "hasty")
+    assert (refused.status_code, refused.json()["error"]["code"]) == (504, "engine_timeout")

@@ -90,6 +90,6 @@ def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
         },
         "retry_back_off": BACK_OFF,
     }
-    if model.first_byte_seconds and Trigger.TIMEOUT in fallback.when:
+    if model.first_byte_seconds:
         policy["per_try_timeout"] = f"{model.first_byte_seconds}s"
     return policy

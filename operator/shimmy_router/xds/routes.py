@@ -8,7 +8,7 @@ from envoy.config.route.v3 import route_pb2
 from shimmy_api import errors, headers
 from shimmy_api.fallback import Trigger
 from shimmy_api.release import release
-from shimmy_router.fleet import Model, Substitute, Tenant
+from shimmy_router.fleet import DEFAULT_RETRIES, Model, Substitute, Tenant
 from shimmy_router.limits.answers import token_headers
 from shimmy_router.limits.tokens import Verdict
 from shimmy_router.policies import need_of
@@ -170,6 +170,8 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
     if rule := chain_of(model):
         action |= {"cluster": aggregate_name(tenant, model, rule), "retry_policy": fallback_retries(model, rule)}
         own = {headers.ASKED: model.name}  # the others are for the cluster to say
+    elif model.first_byte_seconds or model.retries != DEFAULT_RETRIES:
+        action["retry_policy"] = _retry_policy(model.retries, model.first_byte_seconds)
     return {
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
@@ -203,16 +205,17 @@ def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
     return [overwrite("te", "trailers"), *(add(header, value) for header, value in values.items())]
 
 
-def _retry_policy() -> dict[str, Any]:
-    """Again, on another pod where there is one: busy (429), draining or moved (503), or the pod is gone.
+def _retry_policy(retries: int = DEFAULT_RETRIES, first_byte_seconds: int | None = None) -> dict[str, Any]:
+    """Again, on another pod where there is one: busy (429), draining or moved (503), late, or the pod is gone.
 
     A pod that goes may have begun, but has answered nothing, and what it has done leaves no trace. Runners count on it
     that an attempt is followed by another one when they send a request to an idle pod: shimmy_engine/callers.py.
     """
-    return {
+    late = {"per_try_timeout": f"{first_byte_seconds}s"} if first_byte_seconds else {}
+    return late | {
         "retry_on": "retriable-status-codes,connect-failure,refused-stream,reset",
         "retriable_status_codes": [429, 503],
-        "num_retries": 4,
+        "num_retries": retries + headers.MOST_MOVES,
         "retry_host_predicate": [
             {
                 "name": "previous_hosts",

@@ -27,3 +27,7 @@ def test_what_is_out_of_bounds_is_bounded_and_nonsense_is_the_default(priority: 
 @pytest.mark.parametrize(("attempt", "movable"), [("1", True), ("3", True), ("4", False), ("", False)])
 def test_a_request_is_moved_only_where_a_router_tries_again(attempt: str, movable: bool) -> None:
     assert caller_of({"x-envoy-attempt-count": attempt}, "id", "m").movable is movable
+
+
+def test_a_request_for_which_other_models_may_stand_in_is_not_moved() -> None:
+    assert not caller_of({"x-envoy-attempt-count": "1", "x-shimmy-asked": "m"}, "id", "m").movable
