@@ -49,6 +49,8 @@ class Runner:
     def __init__(self, process: subprocess.Popen[bytes], log: Path) -> None:
         self.process = process
         self._log = log
+        self._read: list[dict[str, Any]] = []
+        """Records of the journal that were acknowledged."""
         found = until(lambda: re.search(r"listening on \S+:(\d+)", self.log), "the runner's port", seconds=START)
         self.url = f"http://127.0.0.1:{found[1]}"
         self.client = httpx.Client(
@@ -67,8 +69,13 @@ class Runner:
         return self.client.post("/v1/chat/completions", json=body)
 
     def usage(self) -> list[dict[str, Any]]:
-        """All records of the journal."""
-        return list(self.client.get("/internal/journal").json()["records"])
+        """All records of the journal so far. Full pages are acknowledged: there is no other way to the next one."""
+        while True:
+            acknowledged = self._read[-1]["seq"] if self._read else 0
+            page = self.client.get("/internal/journal", params={"ack": acknowledged}).json()
+            if not page["remaining"]:
+                return [*self._read, *page["records"]]
+            self._read += page["records"]
 
     def settled(self) -> int:
         """Number of records, once the engine is idle: a stop string ends the answer before the generation."""
