@@ -41,8 +41,7 @@ class Runner:
         """`token_file` holds what a trusted caller shows; it is read at each request, so that it can be rotated."""
         self.service = service
         self.draining = False
-        slot = service.parts.slot
-        self.loads = LoadStreams(service.parts.gate, slot if len(slot.models) > 1 else None)
+        self.loads = LoadStreams(service.parts.gate, service.parts.slot)
         self.refusing = False
         """Nothing new is accepted."""
         self._token_file = token_file

@@ -46,7 +46,7 @@ class LoadStreams:
     """The streams of one runner, all of which end when it drains."""
 
     def __init__(self, gate: Gate, slot: Slot | None = None) -> None:
-        """`slot`: the place for a model, if several may come into it."""
+        """`slot`: the place for a model, into which several may come."""
         self._gate = gate
         self._slot = slot
         self._ended = False
@@ -101,6 +101,6 @@ class LoadStreams:
 
     def _line(self) -> bytes:
         load: dict[str, object] = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}
-        if slot := self._slot:
+        if (slot := self._slot) and len(slot.models) > 1:
             load |= {"model": slot.target or slot.model, "swapped": slot.swapped, "used": self._gate.used}
         return json.dumps(load, separators=(",", ":")).encode() + b"\n"
