@@ -78,7 +78,8 @@ class OccupancyUpdates:
             return []
         loop = asyncio.get_running_loop()
         pods = {address(pod): pod for pod in model.endpoints if not pod.draining and address(pod) in slots}
-        chosen, again = self._slots.choose(model.cluster, address(best), pods, loop.time())
+        busy = [pod for pod in pods if loads.get(pod)]
+        chosen, again = self._slots.choose(model.cluster, address(best), busy, loop.time())
         if again:
             loop.call_later(again, self._note, model.cluster)
         return [pods[chosen]]

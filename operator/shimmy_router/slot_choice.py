@@ -18,13 +18,14 @@ class SlotChoice:
         self._doubted: dict[str, float] = {}
         """Since when another pod looks better."""
 
-    def choose(self, cluster: str, best: Address, pods: Collection[Address], now: float) -> tuple[Address, float]:
+    def choose(self, cluster: str, best: Address, busy: Collection[Address], now: float) -> tuple[Address, float]:
         """The pod to send to, and after how many seconds to ask again; 0 if there is no need.
 
-        `best` is the one that looks best of `pods` now.
+        `best` is the one that looks best now; `busy` are those pods of the model that have requests. One that has none
+        is given up at once.
         """
         chosen = self._chosen.get(cluster)
-        if chosen is not None and chosen in pods and chosen != best:
+        if chosen is not None and chosen in busy and chosen != best:
             left = self._doubted.setdefault(cluster, now) + PATIENCE_SECONDS - now
             if left > 0:
                 return chosen, left

@@ -26,7 +26,7 @@ def test_a_doubt_that_passes_is_forgotten() -> None:
     assert choice.choose("t/m", TWO, BOTH, 9.0) == (ONE, PATIENCE_SECONDS)
 
 
-def test_a_pod_that_is_gone_is_given_up_at_once() -> None:
+def test_a_pod_without_requests_is_given_up_at_once() -> None:
     choice = SlotChoice()
     choice.choose("t/m", ONE, BOTH, 0.0)
     assert choice.choose("t/m", TWO, {TWO}, 0.1) == (TWO, 0.0)
