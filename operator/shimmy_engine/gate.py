@@ -85,8 +85,9 @@ class Gate:
             self._watchers.discard(changed)
 
     def touch(self) -> None:
-        """Let watchers look again: something has changed that they tell beside the queue."""
-        self._changed()
+        """Let watchers look again: something has changed that they tell."""
+        for changed in self._watchers:
+            changed.set()
 
     async def enter(self, tag: str = "", share: Share = _ANYONE, *, movable: bool = False) -> None:
         """Wait for the turn. `tag` says what the request is for, `share` on whose account it runs.
@@ -109,13 +110,13 @@ class Gate:
         if evicted:
             self._send_away(evicted, QueueFullError(self._advice()))
         turn = self._turns[ticket] = asyncio.get_running_loop().create_future()
-        self._changed()
+        self.touch()
         try:
             await turn
         except BaseException:
             if self._turns.pop(ticket, None):
                 self._queue.remove(ticket)
-                self._changed()
+                self.touch()
             elif self._queue.served is ticket:
                 self.leave()  # the turn came in the very moment of leaving
             elif not turn.cancelled():
@@ -129,13 +130,13 @@ class Gate:
             return
         turn = asyncio.get_running_loop().create_future()
         self._first.append(turn)
-        self._changed()
+        self.touch()
         try:
             await turn
         except BaseException:
             if turn in self._first:
                 self._first.remove(turn)
-                self._changed()
+                self.touch()
             elif not turn.cancelled():
                 self.leave()
             raise
@@ -146,7 +147,7 @@ class Gate:
             if ticket.tag != but:
                 self._queue.remove(ticket)
                 self._send_away(ticket, EvictedError())
-        self._changed()
+        self.touch()
 
     def release(self, tag: str) -> bool:
         """Send the next one for `tag` to another pod; whether there was any that may go."""
@@ -155,7 +156,7 @@ class Gate:
             return False
         self._queue.remove(ticket)
         self._send_away(ticket, MovedError())
-        self._changed()
+        self.touch()
         return True
 
     def leave(self) -> None:
@@ -170,7 +171,7 @@ class Gate:
         else:
             self._busy = False
             self._idle.set()
-            self._changed()
+            self.touch()
 
     async def wait_idle(self) -> None:
         """Return when nothing is in flight and nothing waits."""
@@ -190,16 +191,12 @@ class Gate:
     def _begin(self) -> None:
         self._busy, self._since = True, time.monotonic()
         self._idle.clear()
-        self._changed()
+        self.touch()
 
     def _send_away(self, ticket: Ticket, error: Exception) -> None:
         turn = self._turns.pop(ticket)
         if not turn.done():
             turn.set_exception(error)
-
-    def _changed(self) -> None:
-        for changed in self._watchers:
-            changed.set()
 
     def _measure(self, length: float) -> None:
         self._mean = length if not self._mean else self._mean + _WEIGHT * (length - self._mean)

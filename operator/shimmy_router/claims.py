@@ -1,10 +1,11 @@
 """Whose a token is, where several tenants name the same issuer or the same subject. Pure."""
 
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import replace
 
 from shimmy_router.fleet import Token
+from shimmy_router.groups import discard
 
 Rank = Callable[[str], tuple[str, str]]
 """Gives a tenant's age: of several tenants the one with the least rank counts."""
@@ -31,7 +32,7 @@ class TokenClaims:
         if tokens == old:
             return set()
         issuers = {token.issuer for token in (*old, *tokens)}
-        subjects = {subject for token in (*old, *tokens) for subject in _subjects(token)}
+        subjects = {subject for token in (*old, *tokens) for subject in token.subjects}
         before = {issuer: self._reference(issuer) for issuer in issuers}
         self._set(tenant, tokens)
         concerned = {tenant}.union(*(self._subjects.get(subject, ()) for subject in subjects))
@@ -44,10 +45,10 @@ class TokenClaims:
         """The tenant's tokens that count."""
         result, seen, denied = [], set[str](), []
         for token in self._tokens.get(tenant, ()):
-            own = [v for v in token.values if self._has(tenant, token, v) and _subject(token, v) not in seen]
+            own = [v for v in token.values if self._has(tenant, token, v) and token.subject(v) not in seen]
             if (token.jwks, token.claim) != self._reference(token.issuer):
                 own = []
-            seen.update(_subject(token, value) for value in own)
+            seen.update(token.subject(value) for value in own)
             if own:
                 result.append(replace(token, values=tuple(own)))
             if len(own) < len(token.values):
@@ -58,7 +59,7 @@ class TokenClaims:
         return tuple(result)
 
     def _has(self, tenant: str, token: Token, value: str) -> bool:
-        return min(self._subjects[_subject(token, value)], key=self._rank) == tenant
+        return min(self._subjects[token.subject(value)], key=self._rank) == tenant
 
     def _reference(self, issuer: str) -> tuple[str, str] | None:
         """Keys and claim of an issuer."""
@@ -68,28 +69,14 @@ class TokenClaims:
 
     def _set(self, tenant: str, tokens: tuple[Token, ...]) -> None:
         for token in self._tokens.pop(tenant, ()):
-            _discard(self._issuers, (token.issuer,), tenant)
-            _discard(self._subjects, _subjects(token), tenant)
+            discard(self._issuers, token.issuer, tenant)
+            for subject in token.subjects:
+                discard(self._subjects, subject, tenant)
         if tokens:
             self._tokens[tenant] = tokens
         else:
             self.denied.pop(tenant, None)
         for token in tokens:
             self._issuers[token.issuer].add(tenant)
-            for subject in _subjects(token):
+            for subject in token.subjects:
                 self._subjects[subject].add(tenant)
-
-
-def _subjects(token: Token) -> list[str]:
-    return [_subject(token, value) for value in token.values]
-
-
-def _subject(token: Token, value: str) -> str:
-    return f"{token.issuer} {token.audience} {value}"
-
-
-def _discard(groups: defaultdict[str, set[str]], keys: Iterable[str], tenant: str) -> None:
-    for key in keys:
-        groups[key].discard(tenant)
-        if not groups[key]:
-            del groups[key]

@@ -12,9 +12,8 @@ from shimmy_api.fallback import Trigger
 from shimmy_api.unsupported import UNSUPPORTED, unsupported
 from shimmy_router.fleet import Fallback, Fleet, Key, Model, Substitute, Tenant, Token
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.lists import named
+from shimmy_router.xds.lists import LATEST, by_request
 from shimmy_router.xds.paths import API_PATHS, LISTS, SOCKET_PATH
-from shimmy_router.xds.routes import LATEST
 
 Json = dict[str, Any]
 
@@ -64,10 +63,7 @@ def explain(fleet: Fleet, question: Question, now: float) -> Json | None:
 
 def _find(tenant: Tenant, asked: str) -> Model | None:
     """The model of that name or alias, with or without Ollama's default tag."""
-    wanted = asked.removesuffix(LATEST)
-    known = dict(named(tenant.models))
-    tagged = {name.removesuffix(LATEST): model for name, model in known.items()}
-    return known.get(wanted) or tagged.get(wanted)
+    return by_request(tenant.models).get(asked.removesuffix(LATEST))
 
 
 def _answer(tenant: Tenant, model: Model | None, question: Question, now: float) -> Json:

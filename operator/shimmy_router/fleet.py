@@ -45,6 +45,15 @@ class Token:
     """Names of the models that may be asked for with one; None for all of the tenant's."""
     limits: RequestLimits = NO_LIMITS
 
+    @property
+    def subjects(self) -> tuple[str, ...]:
+        """Whom such tokens are about, one for each value, as lua/token.lua says it."""
+        return tuple(self.subject(value) for value in self.values)
+
+    def subject(self, value: str) -> str:
+        """Whom a token with this value is about. Neither an issuer nor an audience contains a blank."""
+        return f"{self.issuer} {self.audience} {value}"
+
 
 @dataclass(frozen=True, slots=True)
 class Substitute:

@@ -12,6 +12,7 @@ from shimmy_api import names
 from shimmy_router.assembly import OwnModel, compile_tenant, own_models, own_tokens
 from shimmy_router.claims import TokenClaims
 from shimmy_router.fleet import Fleet, Tenant, Token
+from shimmy_router.groups import discard
 from shimmy_router.records import (
     FleetRecord,
     InstanceRecord,
@@ -135,8 +136,8 @@ class FleetIndex:
     def _forget(self, place: ObjectKey, record: FleetRecord) -> None:
         if isinstance(record, TenantRecord):
             del self._tenants[record.name]
-            _discard(self._claims, record.namespace, record.name)
-            _discard(self._labelled, names.bounded(record.name), record.name)
+            discard(self._claims, record.namespace, record.name)
+            discard(self._labelled, names.bounded(record.name), record.name)
         elif isinstance(record, KeysRecord):
             del self._secrets[record.tenant][place]
             for key in record.keys.values():
@@ -156,12 +157,15 @@ class FleetIndex:
         owner = min(claims, key=lambda tenant: (tenant.created, tenant.name), default=None)
         return owner.name if owner else ""
 
+    def _settled(self, name: str) -> TenantRecord | None:
+        """A tenant that has its namespace."""
+        record = self._tenants.get(name)
+        return record if record and self._owner(record.namespace) == name else None
+
     def _served(self, name: str) -> TenantRecord | None:
         """A tenant that has its namespace, if this is its router."""
-        record = self._tenants.get(name)
-        if record is None or self._owner(record.namespace) != name:
-            return None
-        return record if (record.name if record.dedicated else None) == self._only else None
+        record = self._settled(name)
+        return record if record and (name if record.dedicated else None) == self._only else None
 
     def _secret(self, tenant: str) -> KeysRecord | None:
         found = self._secrets.get(names.bounded(tenant)) or {}
@@ -181,10 +185,8 @@ class FleetIndex:
         )
 
     def _own_tokens(self, tenant: str) -> tuple[Token, ...]:
-        record = self._tenants.get(tenant)
-        if record is None or self._owner(record.namespace) != tenant:
-            return ()
-        return own_tokens(record, self._secret(tenant), self._issuer)
+        record = self._settled(tenant)
+        return own_tokens(record, self._secret(tenant), self._issuer) if record else ()
 
     def _rank(self, tenant: str) -> tuple[str, str]:
         """Age of a tenant. One that is gone is as young as can be: it is about to be forgotten."""
@@ -231,9 +233,3 @@ def _offered(models: Iterable[OwnModel]) -> Iterator[tuple[tuple[str, str], OwnM
         offer = replace(item, model=replace(item.model, endpoints=()))
         for target in {_ALL} if item.all_tenants else item.tenants:
             yield (target, item.model.cluster), offer
-
-
-def _discard(groups: defaultdict[str, set[str]], group: str, name: str) -> None:
-    groups[group].discard(name)
-    if not groups[group]:
-        del groups[group]

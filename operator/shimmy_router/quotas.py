@@ -49,9 +49,8 @@ class Quotas(Collector):
         """Take what may be asked as this tenant; None for one that is gone."""
         if policy := policy_of(tenant) if tenant else None:
             self._policies[name] = policy
-        else:
-            if self._policies.pop(name, None):
-                self.limiter.forget(name)
+        elif self._policies.pop(name, None):
+            self.limiter.forget(name)
         tokens = tenant.limits.tokens_per_minute if tenant else None
         if tokens is not None:
             self._token_limits[name] = tokens

@@ -10,6 +10,8 @@ from typing import Any, Final
 
 from shimmy_router.fleet import Model
 
+LATEST: Final = ":latest"
+"""Tag that Ollama's clients may add to a name, or leave out."""
 READY: Final = "Ready"
 UNAVAILABLE: Final = "Unavailable"
 """No pod of the model takes requests."""
@@ -22,6 +24,15 @@ _NEVER: Final = "9999-12-31T23:59:59Z"
 def named(found: Sequence[Model]) -> Iterator[tuple[str, Model]]:
     """Every name under which one of these models can be asked for, sorted, and that model."""
     return iter(sorted(((name, m) for m in found for name in (m.name, *m.aliases)), key=lambda pair: pair[0]))
+
+
+def by_request(found: Sequence[Model]) -> dict[str, Model]:
+    """Which of these models a request means, by what it asks for without Ollama's default tag.
+
+    A name that has the tag stands behind one that is the same without.
+    """
+    tagged = {name.removesuffix(LATEST): model for name, model in named(found)}
+    return tagged | {name: model for name, model in named(found) if not name.endswith(LATEST)}
 
 
 def model_object(name: str, model: Model) -> dict[str, Any]:

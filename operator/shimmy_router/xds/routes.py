@@ -1,6 +1,6 @@
 """A tenant's routes: the RouteConfiguration that the scopes of all its keys name."""
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, Final
 
 from envoy.config.route.v3 import route_pb2
@@ -18,14 +18,10 @@ from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import add, overwrite, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
-from shimmy_router.xds.scopes import subjects
 from shimmy_router.xds.tables import Table
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
-"""Ollama's default tag."""
-LATEST: Final = ":latest"
-"""Tag that Ollama's clients may add to a name, or leave out."""
 _OLLAMA: Final = "Ollama is running"
 """By which clients know an Ollama."""
 _TYPE: Final = "content-type"
@@ -37,14 +33,12 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Resource:
     """The RouteConfiguration of one of the tenant's tables; with a verdict, one that refuses requests for now."""
     by_model = {model.name: _action(_model_route(tenant, model, verdict)) for model in table.models}
-    named = list(lists.named(table.models))
-    # The filter takes Ollama's default tag off; a name that has it stands behind one that is the same without.
-    actions: dict[str, Any] = {name.removesuffix(LATEST): by_model[model.name] for name, model in named}
-    actions |= {name: by_model[model.name] for name, model in named if not name.endswith(LATEST)}
+    # The filter takes Ollama's default tag off.
+    actions = {name: by_model[model.name] for name, model in lists.by_request(table.models).items()}
     if not actions:  # Envoy refuses a matcher without a value
         actions[filters.NO_MODEL] = _action(_nothing(tenant, {"prefix": "/"}, filters.NO_ROUTE))
-    first = [_for_subjects(tenant, table, route) for route in _other_routes(tenant, table, verdict)]
-    others = typed("config.route.v3.RouteList", routes=first)
+    first = _for_subjects(tenant, table, _other_routes(tenant, table, verdict))
+    others = typed("config.route.v3.RouteList", routes=list(first))
     header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
         "name": "all",
@@ -94,13 +88,12 @@ def _other_routes(tenant: Tenant, table: Table, verdict: Verdict | None) -> Iter
     yield _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
 
 
-def _for_subjects(tenant: Tenant, table: Table, route: dict[str, Any]) -> dict[str, Any]:
-    """The route, which says to lua/token.lua whom it is for: what it says of keys, which need no check, is nothing."""
-    found = {subject: True for token in tenant.tokens if token.name == table.token for subject in subjects(token)}
-    if not found:
-        return route
-    metadata = route["metadata"]["filter_metadata"] | {filters.TOKEN_FILTER: {"subjects": found}}
-    return route | {"metadata": {"filter_metadata": metadata}}
+def _for_subjects(tenant: Tenant, table: Table, found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """The routes; those that tokens lead to say to lua/token.lua whom they are for. Keys need no check."""
+    subjects = {subject: True for token in tenant.tokens if token.name == table.token for subject in token.subjects}
+    said = {filters.TOKEN_FILTER: {"subjects": subjects}} if subjects else {}
+    for route in found:
+        yield route | {"metadata": {"filter_metadata": route["metadata"]["filter_metadata"] | said}}
 
 
 def pending() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:

@@ -10,7 +10,7 @@ from typing import Final
 
 from envoy.config.route.v3 import scoped_route_pb2
 
-from shimmy_router.fleet import Tenant, Token
+from shimmy_router.fleet import Tenant
 from shimmy_router.xds.filters import NO_KEY, NO_SUBJECT
 from shimmy_router.xds.resources import Resource
 from shimmy_router.xds.tables import table
@@ -25,19 +25,13 @@ def scopes(tenant: Tenant) -> Iterator[Resource]:
     for key in tenant.keys:
         yield _scope(table(tenant, key).name, key.value.removeprefix(_PREFIX), NO_SUBJECT, key.expires)
     for token in tenant.tokens:
-        for subject in subjects(token):
+        for subject in token.subjects:
             yield _scope(table(tenant, token).name, NO_KEY, subject)
 
 
 def anonymous_scope() -> Resource:
     """The scope of everybody else's requests."""
     return _scope(ANONYMOUS, NO_KEY, NO_SUBJECT)
-
-
-def subjects(token: Token) -> Iterator[str]:
-    """Whom such tokens are about, as lua/token.lua says it. Neither an issuer nor an audience contains a blank."""
-    for value in token.values:
-        yield f"{token.issuer} {token.audience} {value}"
 
 
 def _scope(routes: str, key: str, subject: str, expires: float | None = None) -> Resource:
