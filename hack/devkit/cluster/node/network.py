@@ -100,15 +100,19 @@ def create(plan: Plan, namespace: str) -> None:
 
 
 def remove(plan: Plan, namespace: str) -> None:
-    """Take namespace, link and routes away, as far as they are there."""
+    """Take link, namespace and routes away, as far as they are there.
+
+    The link goes first: the kernel takes a deleted namespace's links away some time after `ip netns delete` returned,
+    so a link that is listed then may be gone a moment later (cleanup_net in Linux' net/core/net_namespace.c).
+    """
+    links = {entry["ifname"] for entry in json.loads(_run("ip", "-json", "link", "show"))}
+    if plan.interface in links:
+        _run("ip", "link", "delete", plan.interface)
     namespaces = {entry["name"] for entry in json.loads(_run("ip", "-json", "netns", "list") or "[]")}
     if namespace in namespaces:
         _run("ip", "netns", "delete", namespace)
     if not namespaces - {namespace}:
         _remove_mount()
-    links = {entry["ifname"] for entry in json.loads(_run("ip", "-json", "link", "show"))}
-    if plan.interface in links:
-        _run("ip", "link", "delete", plan.interface)
 
 
 def _remove_mount() -> None:
