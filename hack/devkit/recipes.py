@@ -156,6 +156,7 @@ RECIPES: Final[dict[str, Recipe]] = {
     "cnid": Recipe("pod-network", ".", "cnid"),
     "pause": Recipe("tools", "./pause", "pause"),
     "echo": Recipe("tools", "./echo", "echo"),
+    "sse": Recipe("tools", "./sse", "sse"),
 }
 
 

@@ -1,4 +1,4 @@
-"""Envoys of a benchmark: the stub that answers, the plain proxy before it, and our router before it."""
+"""What a benchmark of proxies runs: the stubs that answer, the plain proxy before them, and our router before them."""
 
 import json
 import subprocess
@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 import yaml
 
+from devkit import binaries
 from devkit.ports import free
 from devkit.waiting import until
 
@@ -44,17 +45,29 @@ class Proxy(NamedTuple):
 
 
 @contextmanager
-def stub(folder: Path, *, stream: bool = False) -> Iterator[int]:
-    """An Envoy that answers every request itself, in one piece or by a stream of EVENTS events; its port."""
+def stub(folder: Path) -> Iterator[int]:
+    """An Envoy that answers every request itself, in one piece; its port."""
     (port,) = free(1)
-    kind, body = ("text/event-stream", _stream()) if stream else ("application/json", ANSWER)
     headers = [
         {"header": {"key": key, "value": value}}
-        for key, value in (("x-shimmy-prompt-tokens", "12"), ("x-shimmy-completion-tokens", "2"))
+        for key, value in (
+            ("x-shimmy-prompt-tokens", "12"),
+            ("x-shimmy-completion-tokens", "2"),
+            ("content-type", "application/json"),
+        )
     ]
-    headers.append({"header": {"key": "content-type", "value": kind}})
-    route = {"direct_response": {"status": 200, "body": {"inline_string": body}}, "response_headers_to_add": headers}
+    route = {"direct_response": {"status": 200, "body": {"inline_string": ANSWER}}, "response_headers_to_add": headers}
     with _envoy(folder / "stub", _static(port, route, [])):
+        yield port
+
+
+@contextmanager
+def stream_stub(folder: Path) -> Iterator[int]:
+    """A server that answers every request by a stream of EVENTS events, each written by itself; its port."""
+    (port,) = free(1)
+    events = folder / "events"
+    events.write_text(_stream(), encoding="utf-8")
+    with process([str(binaries.ensure("sse")), f"{HOST}:{port}", str(events)], folder / "sse.log"):
         yield port
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, TypeVar
 
 from devkit import packages
-from devkit.bench.envoys import BODY, EVENTS, HOST, KEY, Proxy, answers, plain, shimmy, stub
+from devkit.bench.envoys import BODY, EVENTS, HOST, KEY, Proxy, answers, plain, shimmy, stream_stub, stub
 from devkit.bench.peers import litellm, vllm_router
 from devkit.bench.procfs import children, cpu_seconds, resident_mib
 from devkit.progress import say
@@ -61,6 +61,16 @@ class Run:
     """MiB."""
 
 
+@dataclass(frozen=True, slots=True)
+class Events:
+    """One measurement of one proxy that passes on streams, each event written by itself."""
+
+    cpu: float
+    """Seconds per event."""
+    rate: float
+    """Events per second."""
+
+
 def run(rounds: int, seconds: int, *, peers: bool = False) -> bool:
     """Measure and print; whether all goals are met that were measured.
 
@@ -96,7 +106,7 @@ def _rounds(
     script.write_text(_SCRIPT.format(key=KEY, body=json.dumps(BODY | {"stream": stream})), encoding="utf-8")
     found: dict[str, list[T]] = {name: [] for name in starts}
     with ExitStack() as stack:
-        upstream = stack.enter_context(stub(folder, stream=stream))
+        upstream = stack.enter_context((stream_stub if stream else stub)(folder))
         proxies = {name: stack.enter_context(start(folder, upstream)) for name, start in starts.items()}
         for proxy in proxies.values():
             answers(proxy.port)
@@ -120,10 +130,14 @@ def _whole(proxy: Proxy, script: Path, seconds: int) -> Run:
     return Run(cpu / requests, agent / requests, p50, p99, requests / seconds, memory)
 
 
-def _events(proxy: Proxy, script: Path, seconds: int) -> float:
-    while (requests := _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)[0]) < _FEWEST:
+def _events(proxy: Proxy, script: Path, seconds: int) -> Events:
+    while True:
+        cpu = _cpu(proxy.process)
+        requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
+        cpu = _cpu(proxy.process) - cpu
+        if requests >= _FEWEST:
+            return Events(cpu / requests / EVENTS, requests * EVENTS / seconds)
         seconds *= 2
-    return requests * EVENTS / seconds
 
 
 def _cpu(process: int | None) -> float:
@@ -147,29 +161,30 @@ def _wrk(port: int, script: Path, *, connections: int, seconds: int) -> tuple[in
     return int(requests[1]), median, tail
 
 
-def _table(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[float]]) -> None:
+def _table(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[Events]]) -> None:
     print(
         f"{'medians':14} {'CPU us/request':>15} {'agent us/request':>17} {'p50 us':>7} {'p99 us':>7}"
-        f" {'requests/s':>11} {'events/s':>9} {'MiB':>5}"
+        f" {'requests/s':>11} {'events/s':>9} {'CPU us/event':>13} {'MiB':>5}"
     )
     for name, runs in whole.items():
         middle = {field: statistics.median(getattr(found, field) for found in runs) for field in Run.__slots__}
         agent = f"{middle['agent'] * 1e6:17.1f}" if name == OURS else f"{'-':>17}"
+        rate, cpu = (statistics.median(getattr(found, field) for found in events[name]) for field in ("rate", "cpu"))
         print(
             f"{name:14} {middle['cpu'] * 1e6:15.1f} {agent} {middle['p50'] * 1e6:7.0f} {middle['p99'] * 1e6:7.0f}"
-            f" {middle['rate']:11.0f} {statistics.median(events[name]):9.0f} {middle['memory']:5.0f}"
+            f" {middle['rate']:11.0f} {rate:9.0f} {cpu * 1e6:13.2f} {middle['memory']:5.0f}"
         )
     print(f"latencies at 1 connection, rates at {_CONNECTIONS}; MiB with the agent's")
 
 
-def _goals(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[float]]) -> bool:
+def _goals(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[Events]]) -> bool:
     """Print the ratios: medians of those within each round."""
     met = True
     for what, peer, column, goal in _GOALS:
         if peer not in whole:
             continue
         if column == "events":
-            ratio = statistics.median(a / b for a, b in zip(events[OURS], events[peer], strict=True))
+            ratio = statistics.median(a.rate / b.rate for a, b in zip(events[OURS], events[peer], strict=True))
             good, sign = ratio >= goal, ">="
         else:
             ratio = statistics.median(a.cpu / b.cpu for a, b in zip(whole[OURS], whole[peer], strict=True))
