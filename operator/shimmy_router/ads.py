@@ -29,8 +29,14 @@ class DiscoveryService:
     def __init__(self, publisher: Publisher, metrics: Metrics) -> None:
         self._publisher = publisher
         self._metrics = metrics
+        self._streams: list[DeltaStream] = []
         self.settled = asyncio.Event()
-        """Set once an Envoy has acknowledged a whole snapshot."""
+        """Set once an Envoy has answered a whole snapshot."""
+
+    @property
+    def refused(self) -> list[tuple[str, str]]:
+        """What an Envoy that is connected does not take: kind and name of each."""
+        return sorted({(_kind(type_url), name) for stream in self._streams for type_url, name in stream.refused})
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server registers."""
@@ -46,6 +52,7 @@ class DiscoveryService:
             snapshot = self._publisher.snapshot
             stream = DeltaStream(snapshot)
             reader = asyncio.create_task(self._read(requests, stream, changes.event))
+            self._streams.append(stream)
             try:
                 while not reader.done():
                     changes.event.clear()
@@ -59,19 +66,28 @@ class DiscoveryService:
                     await changes.event.wait()
             finally:
                 reader.cancel()
+                self._streams.remove(stream)
+                self._metrics.refusing(kind for kind, _ in self.refused)
 
     async def _read(self, requests: AsyncIterator[Message], stream: DeltaStream, wake: asyncio.Event) -> None:
         try:
             async for message in requests:
                 request = _request(message)
-                if request.error:
-                    self._metrics.refused()
-                    # Envoy's text may quote the resource, and routes and scopes hold secrets.
-                    log.error("Envoy refused a change of %s", request.type_url.rpartition(".")[2])
+                before = stream.refused
                 stream.receive(request)
                 wake.set()
+                if request.error:
+                    self._metrics.refused()
+                for type_url, name in sorted(stream.refused - before):
+                    # Envoy's text may quote the resource, and routes and scopes hold secrets.
+                    log.error("Envoy refuses %s %s; its own log says why", _kind(type_url), name)
+                self._metrics.refusing(kind for kind, _ in self.refused)
         finally:
             wake.set()
+
+
+def _kind(type_url: str) -> str:
+    return type_url.rpartition(".")[2]
 
 
 def _request(message: Message) -> Request:

@@ -91,7 +91,7 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     try:
         async with (
             serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set, quotas.peers.routes()),
-            serve_debug(settings.debug_port, fleet),
+            serve_debug(settings.debug_port, fleet, lambda: discovery.refused),
         ):
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)
         for task in done:

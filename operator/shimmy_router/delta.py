@@ -5,6 +5,10 @@ The order is make before break: a cluster and its endpoints are acknowledged bef
 goes only after no route names it any more. Scopes only say which credential leads to which routes, and so never wait:
 a revoked key stops at once.
 
+Of a refused answer Envoy may have taken nothing, or some: of routes and scopes one bad resource costs all the others.
+So its resources are sent again in halves, until those are found that Envoy does not take; they are sent by themselves
+from then on, each when it differs. What is gone is told in an answer of its own, which nothing bad can be part of.
+
 The work of a change is that of the names that it concerns, however many resources there are.
 """
 
@@ -21,11 +25,14 @@ from shimmy_router.xds.resources import (
     SCOPE,
     TYPES,
     WILDCARD,
+    Place,
     Resource,
     Snapshot,
 )
 
 _EVERYTHING: Final = "*"
+_UNKNOWN: Final = ""
+"""No version: that of a resource that Envoy may have in this or an older one."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,6 +74,10 @@ class _Type:
     """Nonce that Envoy has not answered yet."""
     told: frozenset[str] = frozenset()
     """Names of the resources that the pending answer brings."""
+    doubted: list[frozenset[str]] = field(default_factory=list)
+    """Names of resources that were refused together with others, in the groups in which they are sent again."""
+    refused: set[str] = field(default_factory=set)
+    """Names of resources that were refused by themselves."""
 
 
 class DeltaStream:
@@ -99,9 +110,10 @@ class DeltaStream:
         state.asked = True
         if request.nonce and request.nonce == state.pending:
             state.pending = ""
-            if request.error and request.type_url == CLUSTER:
-                # Which of them it refused is not said; it asks for the endpoints of the others.
-                self._awaited -= state.told
+            if request.error:
+                self._refuse(request.type_url)
+            else:
+                state.refused -= state.told
         state.sent.update(request.known)
         state.open.update(request.known)
         for name in request.subscribe:
@@ -118,6 +130,11 @@ class DeltaStream:
             state.sent.pop(name, None)
         if request.type_url == ENDPOINTS:
             self._awaited.difference_update(request.subscribe)
+
+    @property
+    def refused(self) -> frozenset[Place]:
+        """What Envoy does not take, as it was sent last."""
+        return frozenset((type_url, name) for type_url, state in self._types.items() for name in state.refused)
 
     @property
     def settled(self) -> bool:
@@ -148,7 +165,7 @@ class DeltaStream:
             removed = self._removed(type_url) if removals else ()
             first = type_url in WILDCARD and not state.answered
             if changed or removed or first:
-                return Response(type_url, "", changed, removed)
+                return Response(type_url, "", () if removed else changed, removed)
         return None
 
     def sent(self, response: Response) -> Response:
@@ -159,6 +176,8 @@ class DeltaStream:
         state.told = frozenset(resource.name for resource in response.resources)
         state.sent.update({resource.name: resource.version for resource in response.resources})
         state.open -= state.told
+        state.doubted = [left for group in state.doubted if (left := group - state.told)]
+        state.refused.difference_update(response.removed)
         for name in response.removed:
             state.sent.pop(name, None)
             state.open.discard(name)
@@ -166,7 +185,30 @@ class DeltaStream:
             state.wanted.difference_update(response.removed)  # if the cluster comes back, Envoy asks anew
         return Response(response.type_url, state.pending, response.resources, response.removed)
 
+    def _refuse(self, type_url: str) -> None:
+        """Look for what is bad in the answer that Envoy has refused."""
+        state = self._types[type_url]
+        if len(state.told) > 1:
+            names = sorted(state.told)
+            half = len(names) // 2
+            state.doubted[:0] = [frozenset(names[:half]), frozenset(names[half:])]
+            state.sent.update(dict.fromkeys(names, _UNKNOWN))
+            state.open.update(names)
+            return
+        state.refused |= state.told
+        if type_url == CLUSTER:
+            self._awaited -= state.told  # Envoy asks for the endpoints of those only that it has
+
     def _changed(self, type_url: str) -> tuple[Resource, ...]:
+        """What to tell next of what differs."""
+        state = self._types[type_url]
+        found = self._differing(type_url)
+        for group in state.doubted:
+            if again := tuple(resource for resource in found if resource.name in group):
+                return again
+        return tuple(resource for resource in found if resource.name not in state.refused) or found[:1]
+
+    def _differing(self, type_url: str) -> tuple[Resource, ...]:
         state = self._types[type_url]
         existing = self._snapshot.resources[type_url]
         found, done = [], []

@@ -6,8 +6,9 @@ more is removed.
 """
 
 import time
+from collections import Counter as Counts
 from collections import defaultdict
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -86,6 +87,12 @@ class Metrics:
         self._refusals = Counter(
             "shimmy_router_refused_updates", "Updates that an Envoy refused (NACK).", registry=registry
         )
+        self._refused = Gauge(
+            "shimmy_router_refused_resources",
+            "Resources that Envoy does not take, by their kind: it goes on with what it had of them.",
+            ("kind",),
+            registry=registry,
+        )
         self._denied = Gauge(
             "shimmy_router_denied_tokens",
             "Entries of tenants' tokens that do not count, since an older tenant has the issuer or a subject of them.",
@@ -144,6 +151,12 @@ class Metrics:
     def refused(self) -> None:
         """Note a refusal."""
         self._refusals.inc()
+
+    def refusing(self, kinds: Iterable[str]) -> None:
+        """Note what Envoy does not take: the kind of each resource."""
+        self._refused.clear()
+        for kind, count in Counts(kinds).items():
+            self._refused.labels(kind).set(count)
 
     def denied(self, entries: int) -> None:
         """Note how many entries for tokens do not count."""

@@ -33,6 +33,8 @@ class Envoy:
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
+        self.refuses: set[str] = set()
+        """Names of what it does not take. It has nothing of an answer that it refuses."""
         self.log: list[tuple[str, frozenset[str], frozenset[str]]] = []
         for type_url in (CLUSTER, SCOPE):
             stream.receive(Request(type_url))
@@ -44,12 +46,19 @@ class Envoy:
 
     def answer(self, response: Response) -> None:
         names = frozenset(resource.name for resource in response.resources)
+        if names & self.refuses:
+            self._stream.receive(Request(response.type_url, nonce=response.nonce, error="no"))
+            return
         self.log.append((response.type_url, names, frozenset(response.removed)))
         self._stream.receive(Request(response.type_url, nonce=response.nonce))
         follows = {CLUSTER: ENDPOINTS, SCOPE: ROUTES}.get(response.type_url)
         if follows and names:
             wanted = names if follows == ENDPOINTS else frozenset({"a"})
             self._stream.receive(Request(follows, subscribe=tuple(wanted)))
+
+    def taken(self, type_url: str) -> set[str]:
+        """Names of the resources that it has taken so far."""
+        return {name for kind, names, _ in self.log for name in names if kind == type_url}
 
     def position(self, type_url: str) -> int:
         return next(index for index, entry in enumerate(self.log) if entry[0] == type_url)
@@ -207,3 +216,54 @@ def test_what_envoy_asks_for_and_is_not_there_is_said_to_be_gone(stream: Stream)
     assert (response.type_url, response.removed) == (ROUTES, ("nothing",))
     stream.receive(Request(ROUTES, nonce=stream.sent(response).nonce))
     assert stream.settled
+
+
+_MANY = tuple(f"m{number}" for number in range(20))
+
+
+def test_one_bad_resource_does_not_keep_the_others_away(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    envoy.refuses = {"a/m3", "a/m4", "a/m17"}
+    stream.set_snapshot(snapshot(*_MANY))
+    envoy.settle()
+    assert envoy.taken(CLUSTER) >= {f"a/{name}" for name in _MANY} - envoy.refuses
+    assert stream.refused == {(CLUSTER, name) for name in envoy.refuses}
+    assert "a" in envoy.taken(ROUTES)
+    assert stream.settled
+
+
+def test_what_is_refused_is_sent_again_only_when_it_differs_and_then_by_itself(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    envoy.refuses = {"a"}
+    stream.set_snapshot(snapshot("m", "n"))
+    envoy.settle()
+    assert stream.refused == {(ROUTES, "a")}
+    assert stream.next_response() is None
+    envoy.log.clear()
+    envoy.refuses.clear()
+    stream.set_snapshot(snapshot("m", "n", "o"))
+    envoy.settle()
+    assert envoy.log[-1] == (ROUTES, frozenset({"a"}), frozenset())
+    assert stream.refused == frozenset()
+
+
+def test_a_refused_resource_that_goes_is_refused_no_more(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    envoy.refuses = {"a/n"}
+    stream.set_snapshot(snapshot("m", "n"))
+    envoy.settle()
+    stream.set_snapshot(snapshot("m"))
+    envoy.settle()
+    assert stream.refused == frozenset()
+    assert (CLUSTER, frozenset(), frozenset({"a/n"})) in envoy.log, "Envoy may have an older version of it"
+
+
+def test_a_revocation_does_not_depend_on_what_else_is_told(stream: Stream) -> None:
+    envoy = Envoy(stream)
+    other = KEY.replace("aaaaaaaa", "bbbbbbbb")
+    (new,) = snapshot("m", keys=(other,)).resources[SCOPE].keys() - snapshot("m", keys=()).resources[SCOPE].keys()
+    envoy.refuses = {new}
+    stream.set_snapshot(snapshot("m", keys=(other,)))
+    envoy.settle()
+    (old,) = snapshot("m").resources[SCOPE].keys() - snapshot("m", keys=()).resources[SCOPE].keys()
+    assert (SCOPE, frozenset(), frozenset({old})) in envoy.log
