@@ -6,31 +6,34 @@ from contextlib import contextmanager
 from hypercorn.typing import ASGIReceiveCallable, ASGISendCallable, Scope
 from tests.dataplane.stub_pod import stub_pod
 
+from shimmy_router.occupancy_streams import PATH
+
 HANG = 0
 """A status that never comes."""
 
 
 class FailingPod:
-    """Answers every request with one status."""
+    """Answers every request with one status, and tells no load."""
 
     def __init__(self) -> None:
         self.port = 0
         self.status = 500
         self.asked = 0
-        """Requests so far."""
+        """Requests so far, those for its load not counted."""
 
     async def __call__(self, scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
         if scope["type"] != "http":
             return
-        self.asked += 1
+        status = 404 if scope["path"] == PATH else self.status
+        self.asked += scope["path"] != PATH
         # Hypercorn 0.18 breaks the connection where a body comes after its answer.
         while (await receive()).get("more_body"):
             pass
-        if self.status == HANG:
+        if status == HANG:
             while (await receive())["type"] != "http.disconnect":
                 pass
             return
-        await send({"type": "http.response.start", "status": self.status, "headers": []})
+        await send({"type": "http.response.start", "status": status, "headers": []})
         await send({"type": "http.response.body", "body": b"", "more_body": False})
 
 

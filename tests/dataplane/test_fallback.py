@@ -15,6 +15,8 @@ from shimmy_api.headers import MOST_MOVES
 
 NOBODY = 9
 """A port on which nothing listens: discard."""
+_MANY = 20
+"""Requests, of which about half go to one of two pods first."""
 
 
 @pytest.fixture(scope="module")
@@ -31,7 +33,14 @@ def with_rule(name: str, ports: list[int], **routing: Any) -> list[dict[str, Any
 
 
 @pytest.fixture(scope="module")
-def client(fleet: Fleet, pod: FailingPod) -> Iterator[httpx.Client]:
+def sound_pod() -> Iterator[FailingPod]:
+    with failing_pod() as started:
+        started.status = 200
+        yield started
+
+
+@pytest.fixture(scope="module")
+def client(fleet: Fleet, pod: FailingPod, sound_pod: FailingPod) -> Iterator[httpx.Client]:
     chain = {"models": ["m"]}
     fleet.objects.write(
         "f",
@@ -45,6 +54,7 @@ def client(fleet: Fleet, pod: FailingPod) -> Iterator[httpx.Client]:
             *with_rule("busy", [pod.port], fallback={"models": ["m"], "when": ["Error"]}),
             *with_rule("long", [], fallback={"models": ["cold", "dead", "m"]}),
             *model("f", "tenants-rule"),
+            *with_rule("half", [pod.port, sound_pod.port], fallback=chain),
             *with_rule("hopeless", [], fallback={"models": ["cold"]}),
         ],
     )
@@ -111,6 +121,14 @@ def test_each_try_goes_to_another_pod_or_model(client: httpx.Client, pod: Failin
     pod.status, before = 500, pod.asked
     assert ask(client, "fails").status_code == 200
     assert pod.asked - before == 2, "as often as the instance's retries say, and once before"
+
+
+@pytest.mark.parametrize("status", [429, 503])
+def test_a_retry_leaves_the_pod_that_could_not_answer(client: httpx.Client, pod: FailingPod, status: int) -> None:
+    pod.status, before = status, pod.asked
+    answers = [served(ask(client, "half")) for _ in range(_MANY)]
+    assert pod.asked > before
+    assert answers == [(200, None, None)] * _MANY, "another model is asked only when its own pods were"
 
 
 @pytest.fixture(scope="module")

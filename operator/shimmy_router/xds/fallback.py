@@ -67,6 +67,20 @@ def aggregate(tenant: Tenant, model: Model, fallback: Fallback) -> Resource:
     return Resource.of(name, parse(config, cluster_pb2.Cluster))
 
 
+def another_host() -> dict[str, Any]:
+    """The part of a retry policy that leads to pods that were not tried, where there are any."""
+    return {
+        "retry_host_predicate": [
+            {
+                "name": "previous_hosts",
+                "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
+            }
+        ],
+        # So often Envoy draws lots anew among the pods with equally few requests.
+        "host_selection_retry_max_attempts": 20,
+    }
+
+
 def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
     """Retries first on the model's own pods, then once on each cluster of the chain."""
     conditions = ["retriable-status-codes", "connect-failure", "refused-stream"]
@@ -88,6 +102,7 @@ def retry_policy(model: Model, fallback: Fallback) -> dict[str, Any]:
                 update_frequency=model.retries + 1,
             ),
         },
+        **another_host(),
         "retry_back_off": BACK_OFF,
     }
     if model.first_byte_seconds:

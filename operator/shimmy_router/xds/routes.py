@@ -13,7 +13,7 @@ from shimmy_router.limits.answers import token_headers
 from shimmy_router.limits.tokens import Verdict
 from shimmy_router.policies import need_of
 from shimmy_router.xds import ext_proc, filters, lists, paths
-from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, chain_of
+from shimmy_router.xds.fallback import BACK_OFF, aggregate_name, another_host, chain_of
 from shimmy_router.xds.fallback import retry_policy as fallback_retries
 from shimmy_router.xds.filters import add, overwrite, typed
 from shimmy_router.xds.messages import parse
@@ -209,13 +209,7 @@ def _retry_policy(retries: int = DEFAULT_RETRIES, first_byte_seconds: int | None
         "retry_on": "retriable-status-codes,connect-failure,refused-stream,reset",
         "retriable_status_codes": [429, 503],
         "num_retries": retries + headers.MOST_MOVES,
-        "retry_host_predicate": [
-            {
-                "name": "previous_hosts",
-                "typed_config": typed("extensions.retry.host.previous_hosts.v3.PreviousHostsPredicate"),
-            }
-        ],
-        "host_selection_retry_max_attempts": 3,
+        **another_host(),
         "retry_back_off": BACK_OFF,
     }
 
