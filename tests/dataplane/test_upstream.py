@@ -8,6 +8,7 @@ from tests.dataplane.plane import Objects, Plane, chat, key_of, model, plane, te
 from tests.dataplane.recorder import FIRST, LAST, Recorder, recorder
 
 from devkit.waiting import until
+from shimmy_api import headers
 
 PATH = "/v1/chat/completions"
 
@@ -77,3 +78,12 @@ def test_a_trace_goes_on_to_the_pod_as_the_client_began_it(router: Plane, upstre
     with router.client(key_of("a")) as client:
         assert client.post(PATH, json=chat(), headers=trace).is_success
     assert trace.items() <= upstream.headers[-1].items()
+
+
+def test_a_pod_is_told_which_try_it_is_and_knows_itself_how_long_it_may_take(router: Plane, upstream: Recorder) -> None:
+    upstream.go_on.set()
+    with router.client(key_of("a")) as client:
+        assert client.post(PATH, json=chat(), headers={headers.EXPECTED_TIMEOUT_MS: "1"}).is_success
+    sent = upstream.headers[-1]
+    assert sent[headers.ATTEMPT] == "1"
+    assert headers.EXPECTED_TIMEOUT_MS not in sent, "with firstByteSeconds Envoy would say that time instead"
