@@ -20,6 +20,7 @@ from shimmy_router.fleet import Fleet
 from shimmy_router.index import compile_fleet
 from shimmy_router.metrics import Metrics
 from shimmy_router.occupancy_updates import OccupancyUpdates
+from shimmy_router.own_zone import OwnZone
 from shimmy_router.processing import ProcessingService
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
@@ -68,7 +69,8 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher)
     metrics.registry.register(quotas)
     followers = (quotas.learn, metrics.know, occupancy.follow)
-    assembler = Assembler(publisher, metrics, quotas, followers, only=settings.tenant)
+    takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take)
+    assembler = Assembler(publisher, metrics, quotas, followers, takers, only=settings.tenant)
     discovery = DiscoveryService(publisher, metrics)
     services = (discovery, AccessLogService((metrics.count, quotas.count)), ProcessingService(quotas.limiter.decide))
     store = assembler.store

@@ -20,6 +20,7 @@ from shimmy_router.xds.routes import routes
 from shimmy_router.xds.tables import tables
 
 Follower = Callable[[str, Tenant | None], None]
+Taker = Callable[[ObjectKey, Record | None, Record | None], None]
 
 log = logging.getLogger(__name__)
 
@@ -37,14 +38,16 @@ class Assembler:
         metrics: Metrics,
         quotas: Quotas,
         followers: Sequence[Follower] = (),
+        takers: Sequence[Taker] = (),
         *,
         only: str | None = None,
     ) -> None:
         """`followers` hear of each tenant, by name, that is so from now on, or is gone.
 
-        `only`: the tenant of a router that serves one alone.
+        `takers` hear of each record that differs. `only`: the tenant of a router that serves one alone.
         """
         self._followers = followers
+        self._takers = takers
         self._publisher = publisher
         self._metrics = metrics
         self._quotas = quotas
@@ -125,7 +128,8 @@ class Assembler:
         self._metrics.denied(sum(map(len, denied.values())))
 
     def _take(self, kind: str, key: ObjectKey, old: Record | None, new: Record | None) -> None:
-        self._quotas.take(key, old, new)
+        for take in self._takers:
+            take(key, old, new)
         if not isinstance(old, PeersRecord) and not isinstance(new, PeersRecord):
             self._index.update(kind, key, old, new)
         self._changed.set()

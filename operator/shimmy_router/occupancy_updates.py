@@ -30,6 +30,7 @@ class OccupancyUpdates:
         self._occupancy = Occupancy(self._note, limit=MAX_STREAMS)
         self._streams = OccupancyStreams(self._occupancy.set)
         self._slots = SlotChoice()
+        self._zone = ""
         self._due: set[str] = set()
         self._changed = asyncio.Event()
         self._taken: dict[Address, float] = {}
@@ -43,6 +44,12 @@ class OccupancyUpdates:
             self._streams.end(pod)
         for pod in begun:
             self._streams.begin(pod)
+
+    def locate(self, zone: str) -> None:
+        """The router is in this zone; empty if that is not known."""
+        self._zone = zone
+        for cluster in self._occupancy.models:
+            self._note(cluster)
 
     async def run(self) -> None:
         """Publish each change until this is cancelled."""
@@ -64,7 +71,7 @@ class OccupancyUpdates:
         loads, slots = self._occupancy.loads(model), self._occupancy.slots(model)
         having = having_pods(model.name, model.endpoints, slots)
         fitting = having or self._to_load(model, loads, slots)
-        self._publisher.amend([endpoints(model, loads, fitting)])
+        self._publisher.amend([endpoints(model, loads, fitting, self._zone)])
         # A request moves to a pod that has the model: one that waits is not worth a change.
         known = {address(pod) for pod in having}
         self._move(model, {pod: load for pod, load in loads.items() if pod in known})

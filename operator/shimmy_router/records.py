@@ -129,6 +129,8 @@ class PeersRecord:
 
     urls: Mapping[str, str]
     """Base URLs of the routers' metrics ports, by the names of their pods: also of those that are not ready."""
+    zones: Mapping[str, str] = field(default_factory=dict)
+    """Where their nodes are, by the names of their pods, as far as that is known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,14 +240,19 @@ def parse_peers(manifest: Manifest) -> PeersRecord | None:
     if service != names.ROUTER_METRICS_SERVICE or manifest.get("addressType") not in {"IPv4", "IPv6"}:
         return None
     ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.METRICS_PORT_NAME]
+    pods = {
+        name: endpoint
+        for endpoint in manifest.get("endpoints") or ()
+        if not (endpoint.get("conditions") or {}).get("terminating") and (name := _pod(endpoint))
+    }
     return PeersRecord(
         {
             name: f"http://{_host(address)}:{port}"
-            for endpoint in manifest.get("endpoints") or ()
-            if not (endpoint.get("conditions") or {}).get("terminating") and (name := _pod(endpoint))
+            for name, endpoint in pods.items()
             for address in (endpoint.get("addresses") or ())[:1]
             for port in ports[:1]
-        }
+        },
+        {name: str(endpoint["zone"]) for name, endpoint in pods.items() if endpoint.get("zone")},
     )
 
 

@@ -1,15 +1,16 @@
 """Which pod of several gets a request. Every router follows how occupied the pods are; the pods are real runners."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 from tests.contract.running import FAKE, TOKEN, Program, Runner, runner
-from tests.dataplane.plane import Objects, Plane, chat, key_of, model, plane, tenant
+from tests.dataplane.plane import HOST, Objects, Plane, chat, key_of, model, plane, tenant
 from tests.fakes.shimmy import toy_gguf
 
 from devkit.waiting import until
@@ -87,7 +88,7 @@ class Fleet:
         """A router that knows so many pods."""
         folder = self.folder / name
         folder.mkdir()
-        started = stack.enter_context(plane(folder, ["--directory", str(self.objects.folder)]))
+        started = stack.enter_context(plane(folder, ["--directory", str(self.objects.folder), "--node", name]))
         until(lambda: len(hosts(started)) == pods, f"{pods} pods in {name}", seconds=SOON)
         return started
 
@@ -159,3 +160,41 @@ def test_a_request_that_waits_goes_to_a_pod_that_becomes_idle(fleet: Fleet) -> N
         held[idle].close()
         assert waiting.result(SOON) == [idle]
         assert fleet.pods[queue].metric("shimmy_engine_requests_in_flight") == 1
+
+
+def test_of_idle_pods_a_router_takes_those_in_its_zone(fleet: Fleet) -> None:
+    objects = model("a", "m", ports=[port(fleet.pods[name]) for name in ("x", "y")])
+    for piece, zone in zip((each for each in objects if each["kind"] == "EndpointSlice"), ("zx", "zy"), strict=True):
+        piece["endpoints"][0]["zone"] = zone
+    fleet.objects.write("a", [*tenant("a", token=TOKEN), *objects])
+    fleet.objects.write("routers", [routers_slice({"one": "zx", "other": "zy"})])
+    with ExitStack() as stack:
+        one, other = (fleet.router(stack, name, 2) for name in ("one", "other"))
+        for router, near in ((one, "x"), (other, "y")):
+            preferred = {port(pod): "HEALTHY" if name == near else "DEGRADED" for name, pod in fleet.pods.items()}
+            for _ in range(4):
+                until(lambda r=router, p=preferred: hosts(r) == p, "the zone to count", seconds=SOON)  # type: ignore[misc]
+                assert pods_of(router, 1) == [near]
+        with Held(one) as held:
+            assert held.pod == "x"
+            until(lambda: hosts(one)[port(fleet.pods["y"])] == "HEALTHY", "an idle pod elsewhere", seconds=SOON)
+            assert pods_of(one, 1) == ["y"]
+
+
+def routers_slice(zones: Mapping[str, str]) -> dict[str, Any]:
+    """The EndpointSlice of the routers' Service, with the zone of each. Nothing listens on its port: 9, discard."""
+    return {
+        "apiVersion": "discovery.k8s.io/v1",
+        "kind": "EndpointSlice",
+        "metadata": {
+            "name": "shimmy-router-metrics",
+            "namespace": "shimmy-system",
+            "labels": {"kubernetes.io/service-name": "shimmy-router-metrics"},
+        },
+        "addressType": "IPv4",
+        "ports": [{"name": "metrics", "port": 9}],
+        "endpoints": [
+            {"addresses": [HOST], "targetRef": {"kind": "Pod", "name": name}, "zone": zone}
+            for name, zone in zones.items()
+        ],
+    }

@@ -11,12 +11,14 @@ import random
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from enum import Enum, auto
 from typing import Final
 
 SPREAD: Final = 10.0
 """The longest request by the shortest; between them lengths are even on a logarithmic scale."""
 _MEAN: Final = (1 - 1 / SPREAD) / math.log(SPREAD)
 """Mean length, as a part of the longest."""
+_ZONES: Final = 2
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +28,16 @@ class Arrival:
     at: float
     seconds: float
     """How long a pod works on it."""
+
+
+class Zone(Enum):
+    """What a router's zone counts for: pods and routers are in two zones by turns."""
+
+    NOTHING = auto()
+    EQUALS = auto()
+    """It decides between pods that are equally occupied."""
+    FIRST = auto()
+    """It decides before anything else."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,6 +53,7 @@ class Policy:
     """Up to which number of requests occupied pods are told apart."""
     moved: float | None = None
     """Seconds after which a pod that has become idle gets a request that waits elsewhere; None for never."""
+    zone: Zone = Zone.NOTHING
 
 
 POLICIES: Final = (
@@ -50,6 +63,8 @@ POLICIES: Final = (
     Policy("least occupied, known after 20 ms", shared=True, delay=0.02),
     Policy("least of own requests, moved after 20 ms", moved=0.02),
     Policy("least occupied after 20 ms, moved after 20 ms", shared=True, delay=0.02, moved=0.02),
+    Policy("the same, of equal pods those in the own zone", shared=True, delay=0.02, moved=0.02, zone=Zone.EQUALS),
+    Policy("the same, in the own zone if it has any pod", shared=True, delay=0.02, moved=0.02, zone=Zone.FIRST),
 )
 
 
@@ -128,7 +143,10 @@ class _Simulation:
     def _choose(self, router: int, now: float) -> int:
         own, policy = self._own[router], self._policy
         loads = [min(pod.load(now - policy.delay), policy.levels) if policy.shared else 0 for pod in self._pods]
-        costs = list(zip(loads, own, strict=True))
+        far = [pod % _ZONES != router % _ZONES for pod in range(len(loads))]
+        first = far if policy.zone is Zone.FIRST else [False] * len(far)
+        equals = far if policy.zone is Zone.EQUALS else [False] * len(far)
+        costs = list(zip(first, loads, equals, own, strict=True))
         return self._chance.choice([pod for pod, cost in enumerate(costs) if cost == min(costs)])
 
     def _send(self, job: _Job, pod: int, now: float) -> None:

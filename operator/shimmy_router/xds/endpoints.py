@@ -46,12 +46,14 @@ _OVERPROVISIONING: Final = 1_000_000
 enough (docs/root/intro/arch_overview/upstream/load_balancing/priority)."""
 
 
-def endpoints(model: Model, loads: Loads = NO_LOADS, fitting: Collection[Endpoint] | None = None) -> Resource:
+def endpoints(
+    model: Model, loads: Loads = NO_LOADS, fitting: Collection[Endpoint] | None = None, zone: str = ""
+) -> Resource:
     """The pods of the cluster; `loads` may know more pods than these, and fewer.
 
-    Of `fitting` ones the preferred are chosen; of all if absent.
+    Of `fitting` ones the preferred are chosen; of all if absent. `zone` is the router's, empty if unknown.
     """
-    preferred = preferred_pods(model.endpoints if fitting is None else fitting, loads)
+    preferred = preferred_pods(model.endpoints if fitting is None else fitting, loads, zone)
     assignment = endpoint_pb2.ClusterLoadAssignment(cluster_name=model.cluster)
     assignment.policy.overprovisioning_factor.value = _OVERPROVISIONING
     if model.endpoints:
@@ -85,20 +87,24 @@ def address(pod: Endpoint) -> Address:
     return pod.address, pod.port
 
 
-def preferred_pods(pods: Collection[Endpoint], loads: Loads) -> frozenset[Endpoint]:
-    """Those with the least to do for their weight; of unknown ones, all.
+def preferred_pods(pods: Collection[Endpoint], loads: Loads, zone: str = "") -> frozenset[Endpoint]:
+    """Those with the least to do for their weight; of these the ones in the zone, if any are. Of unknown ones, all.
 
     A pod of weight 2 counts as half as occupied as one of weight 1 with as many requests.
     """
     open_pods = [pod for pod in pods if not pod.draining]
     levels = {pod: loads.get(address(pod)) for pod in open_pods}
     known = [level / pod.weight for pod, level in levels.items() if level is not None]
-    least = min(known, default=0.0)
+    least = min(known, default=math.inf)
     if math.isinf(least) and len(known) == len(open_pods):
         return frozenset(open_pods)
-    return frozenset(
-        pod for pod, level in levels.items() if level is None or (level / pod.weight == least and not math.isinf(level))
+    unknown = frozenset(pod for pod, level in levels.items() if level is None)
+    idlest = frozenset(
+        pod for pod, level in levels.items() if level is not None and level / pod.weight == least < math.inf
     )
+    near = frozenset(pod for pod in idlest if zone and pod.zone == zone)
+    # How occupied the unknown ones are, only Envoy's own count can tell, and it needs them all for that.
+    return near if near and not unknown else unknown | idlest
 
 
 def _endpoint(model: Model, endpoint: Endpoint, preferred: Collection[Endpoint]) -> endpoint_components_pb2.LbEndpoint:

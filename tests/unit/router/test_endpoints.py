@@ -1,4 +1,5 @@
 from collections.abc import Mapping
+from dataclasses import replace
 
 import pytest
 from envoy.config.core.v3 import health_check_pb2
@@ -48,6 +49,27 @@ def statuses(model: Model, given: Loads) -> Mapping[str, int]:
 )
 def test_the_least_occupied_pods_are_preferred(given: tuple[float | None, ...], preferred: tuple[int, ...]) -> None:
     assert preferred_pods(PODS, loads(*given)) == {PODS[index] for index in preferred}
+
+
+@pytest.mark.parametrize(
+    ("given", "preferred"),
+    [
+        ((0, 0, 0, 0), (0, 1)),
+        ((2, 2, 2, 2), (0, 1)),
+        ((1, 0, 0, 0), (1,)),
+        ((1, 1, 0, 0), (2, 3)),
+        ((0, None, 0, 0), (0, 1, 2, 3)),
+        ((UNREACHABLE, UNREACHABLE, 3, 3), (2, 3)),
+    ],
+    ids=["idle", "busy", "one near", "none near", "unknown", "gone"],
+)
+def test_of_equally_occupied_pods_those_in_the_routers_zone_come_first(
+    given: tuple[float | None, ...], preferred: tuple[int, ...]
+) -> None:
+    pods = [replace(pod, zone=zone) for pod, zone in zip(PODS, ("z1", "z1", "z2", ""), strict=True)]
+    known = loads(*given)
+    assert preferred_pods(pods, known, "z1") == {pods[index] for index in preferred}
+    assert preferred_pods(pods, known, "") == preferred_pods(pods, known, "z9")
 
 
 def test_a_weight_is_how_much_a_pod_may_have_beside_the_others() -> None:
