@@ -65,7 +65,8 @@ class Peers:
         self._ledger = ledger
         self._use = use
         self._clock = clock
-        self._secret = ""
+        self._make_secret: Callable[[], str] = str
+        self._made: str | None = None
         self._links: dict[str, _Link] = {}
         self._sockets: set[web.WebSocketResponse] = set()
         self._sessions: Counter[str] = Counter()
@@ -80,9 +81,18 @@ class Peers:
             if name != self._own and name not in self._links:
                 self._links[name] = _Link(self, name, url)
 
-    def set_secret(self, secret: str) -> None:
-        """From shared_secret, whenever that may have changed. Open connections stay."""
-        self._secret = secret
+    def set_secret(self, make: Callable[[], str]) -> None:
+        """`make` gives the shared_secret of now; it is called when that is needed. Open connections stay.
+
+        To be told whenever it may have changed: at a start that is once for each tenant.
+        """
+        self._make_secret, self._made = make, None
+
+    @property
+    def _secret(self) -> str:
+        if self._made is None:
+            self._made = self._make_secret()
+        return self._made
 
     def reachable(self) -> set[str]:
         """Names of those that can be asked now."""

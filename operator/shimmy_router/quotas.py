@@ -71,7 +71,7 @@ class Quotas(Collector):
         if isinstance(old or new, PeersRecord):
             self.peers.set_members({name: url for urls in self._members.values() for name, url in urls.items()})
         elif isinstance(old or new, KeysRecord):
-            self.peers.set_secret(shared_secret(self._engine_tokens.values()))
+            self.peers.set_secret(lambda: shared_secret(self._engine_tokens.values()))
 
     def count(self, entry: Entry) -> None:
         """Count what an answer used. Tenants without a limit are not counted."""

@@ -28,7 +28,7 @@ class Router:
         self.use = TokenUse()
         self.ledger = Ledger(name)
         self.peers = Peers(name, self.ledger, self.use)
-        self.peers.set_secret(SECRET)
+        self.peers.set_secret(lambda: SECRET)
         self.limiter = Limiter(name, self.ledger, self.peers)
         self.url = ""
         self._runner: web.AppRunner | None = None
@@ -184,11 +184,28 @@ async def test_strangers_are_refused(headers: dict[str, str]) -> None:
 async def test_without_a_secret_nobody_is_let_in() -> None:
     assert shared_secret([""]) == ""
     async with routers(1) as (router,), aiohttp.ClientSession() as session:
-        router.peers.set_secret("")
+        router.peers.set_secret(str)
         headers = {"authorization": "Bearer ", NAME_HEADER: "r9"}
         with pytest.raises(aiohttp.WSServerHandshakeError) as refused:
             await session.ws_connect(router.url + PATH, headers=headers)
         assert refused.value.status == 401
+
+
+async def test_the_secret_is_made_when_it_is_needed_and_once_for_each_change() -> None:
+    made = []
+
+    def make() -> str:
+        made.append(SECRET)
+        return SECRET
+
+    async with routers(1) as (router,), aiohttp.ClientSession() as session:
+        for changes in (1000, 1):
+            for _ in range(changes):
+                router.peers.set_secret(make)
+            for name in ("r8", "r9"):
+                headers = {"authorization": f"Bearer {SECRET}", NAME_HEADER: name}
+                await (await session.ws_connect(router.url + PATH, headers=headers)).close()
+    assert len(made) == 2
 
 
 async def test_a_router_that_talks_nonsense_is_hung_up_on() -> None:
