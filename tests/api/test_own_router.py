@@ -78,6 +78,13 @@ def test_its_agent_serves_the_tenant_and_the_shared_one_serves_the_others(fleet:
         until(lambda: own.credentials() == expected, "the second key", seconds=objects.SECONDS)
 
 
+def test_its_agent_knows_the_issuer_of_service_accounts_tokens(fleet: Cluster, tmp_path: Path) -> None:
+    tokens = [{"name": "jobs", "audience": "shimmy", "values": [f"system:serviceaccount:{HOME}:job"]}]
+    objects.merge(fleet, _path(), {"spec": {"tokens": tokens}})
+    with agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}") as own:
+        until(lambda: "jobs" in own.credentials().get(TENANT, ()), "tokens", seconds=START)
+
+
 def test_what_is_deleted_of_it_comes_back(fleet: Cluster) -> None:
     for kind in ("RoleBinding", "Deployment", "Service", "PodDisruptionBudget"):
         before = _child(fleet, kind)

@@ -23,6 +23,8 @@ KEYS_PATH: Final = "/openid/v1/jwks"
 _SECONDS: Final = 60.0
 """Between two looks: an API server that gets a new key to sign with is restarted for that."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
+_TAKEN: Final = "application/json, application/jwk-set+json"
+"""Kubernetes gives the keys as the latter only (RFC 7517, section 8.5), and refuses to give them otherwise."""
 _FAILURES: Final = (ApiException, aiohttp.ClientError, TimeoutError, OSError, ValueError, KeyError)
 
 
@@ -53,6 +55,8 @@ async def _fetch(client: Any) -> dict[str, Any]:
 
 
 async def _text(client: Any, path: str) -> str:
-    response: aiohttp.ClientResponse = await client.request("get", path, serialize=False, _request_timeout=_TIMEOUT)
+    response: aiohttp.ClientResponse = await client.request(
+        "get", path, header_params={"Accept": _TAKEN}, serialize=False, _request_timeout=_TIMEOUT
+    )
     async with response:
         return await response.text()
