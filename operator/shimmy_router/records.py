@@ -172,7 +172,7 @@ def parse_tenant(manifest: Manifest) -> TenantRecord:
 
 def parse_keys(manifest: Manifest) -> KeysRecord | None:
     """A Secret of mirrored keys, or None for any other Secret. Entries that are no keys of ours are left out."""
-    tenant = (manifest["metadata"].get("labels") or {}).get(names.LABEL_KEYS)
+    tenant = _label(manifest, names.LABEL_KEYS)
     if not tenant or manifest.get("type") != names.SECRET_TYPE_KEYS:
         return None
     entries = _decoded(manifest)
@@ -217,9 +217,7 @@ def parse_instance(manifest: Manifest) -> InstanceRecord:
 
 def parse_slice(manifest: Manifest) -> SliceRecord | None:
     """An EndpointSlice of a model, or None for any other. Endpoints that are neither ready nor ending are left out."""
-    metadata = manifest["metadata"]
-    labels = metadata.get("labels") or {}
-    model = labels.get(names.LABEL_MODEL)
+    model = _label(manifest, names.LABEL_MODEL)
     if not model or manifest.get("addressType") not in {"IPv4", "IPv6"}:
         return None
     ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.ENGINE_PORT_NAME]
@@ -230,13 +228,13 @@ def parse_slice(manifest: Manifest) -> SliceRecord | None:
         for address in endpoint.get("addresses") or ()
         for port in ports
     ]
-    instance = str(labels.get(names.LABEL_INSTANCE_OF) or "")
-    return SliceRecord(metadata["namespace"], model, instance, tuple(sorted(set(endpoints))))
+    instance = _label(manifest, names.LABEL_INSTANCE_OF)
+    return SliceRecord(manifest["metadata"]["namespace"], model, instance, tuple(sorted(set(endpoints))))
 
 
 def parse_peers(manifest: Manifest) -> PeersRecord | None:
     """An EndpointSlice of the routers' metrics Service, or None for any other."""
-    service = (manifest["metadata"].get("labels") or {}).get(_LABEL_SERVICE)
+    service = _label(manifest, _LABEL_SERVICE)
     if service != names.ROUTER_METRICS_SERVICE or manifest.get("addressType") not in {"IPv4", "IPv6"}:
         return None
     ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.METRICS_PORT_NAME]
@@ -277,6 +275,12 @@ PARSERS: Final[Mapping[str, Callable[[Manifest], Record | None]]] = {
     ISSUER_KIND: parse_issuer,
 }
 """How each kind that the router reads is parsed. Each raises KeyError or ValueError for what is malformed."""
+
+
+def _label(manifest: Manifest, name: str) -> str:
+    """Value of a label; empty where there is none, or no text."""
+    value = (manifest["metadata"].get("labels") or {}).get(name)
+    return value if isinstance(value, str) else ""
 
 
 def _use(conditions: Mapping[str, bool | None]) -> tuple[bool, ...]:
