@@ -66,7 +66,7 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     if saved := persist.load(settings.snapshot):
         log.info("serving the saved snapshot %s until all objects are listed", saved.version)
         publisher.publish(publisher.snapshot.towards(saved), time.time())
-    quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher)
+    quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher, metrics.moved)
     metrics.registry.register(quotas)
     followers = (quotas.learn, metrics.know, occupancy.follow)
     takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take)

@@ -15,10 +15,12 @@ from typing import Final
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 from shimmy_router.entries import Entry
-from shimmy_router.fleet import Tenant
+from shimmy_router.fleet import Model, Tenant
 
 _SECONDS: Final = (0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 120.0, 300.0, 600.0)
 _KINDS: Final = ("prompt", "completion")
+_REASONS: Final = frozenset({"no_pod", "retried", "used_up"})
+"""Values of headers.REASON. An engine could write others."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,18 @@ class Metrics:
             "shimmy_router_tokens",
             "Tokens that runners reported; kind is prompt or completion.",
             (*model, "kind"),
+            registry=registry,
+        )
+        self.fallbacks = Counter(
+            "shimmy_router_fallbacks",
+            "Requests that model answered in the place of asked; reason is no_pod, retried or used_up.",
+            (*model, "asked", "reason"),
+            registry=registry,
+        )
+        self._moves = Counter(
+            "shimmy_router_moves",
+            "Requests that waited at a pod and that this agent had sent to an idle one; tenant is the model's.",
+            model,
             registry=registry,
         )
         self.seconds = _histogram(
@@ -103,6 +117,8 @@ class Metrics:
         self._of_models: defaultdict[str, dict[tuple[str, str], _ModelSeries]] = defaultdict(dict)
         """By tenant: by the model that served and the one that was asked for."""
         self._of_keys: defaultdict[str, dict[str, _KeySeries]] = defaultdict(dict)
+        self._moved: defaultdict[str, set[str]] = defaultdict(set)
+        """Models that have such a series, by tenant."""
 
     def know(self, name: str, tenant: Tenant | None) -> None:
         """Take what the fleet knows of a tenant, None for one that is gone; forget the series of what it does not."""
@@ -115,10 +131,13 @@ class Metrics:
                 self._of_models[name].pop((model, asked)).remove(whole=model not in models)
         for key in self._of_keys[name].keys() - keys:
             self._of_keys[name].pop(key).remove()
+        for model in self._moved[name] - models:
+            self._moved[name].remove(model)
+            self._moves.remove(name, model)
         if known:
             self._known[name] = known
         else:
-            for series in (self._known, self._of_models, self._of_keys):
+            for series in (self._known, self._of_models, self._of_keys, self._moved):
                 series.pop(name, None)
 
     def count(self, entry: Entry) -> None:
@@ -138,6 +157,13 @@ class Metrics:
             if of_key is None:
                 of_key = of_keys[entry.key_id] = _KeySeries(self, entry.tenant, entry.key_id)
             of_key.count(entry)
+
+    def moved(self, model: Model) -> None:
+        """Count a request that went from one of the model's pods to an idle one."""
+        known = self._known.get(model.owner)
+        if known and model.name in known.models:
+            self._moved[model.owner].add(model.name)
+            self._moves.labels(model.owner, model.name).inc()
 
     def published(self) -> None:
         """Note a new snapshot."""
@@ -170,12 +196,13 @@ class Metrics:
 class _ModelSeries:
     """The series of one tenant and model, found once."""
 
-    __slots__ = ("_first_byte", "_metrics", "_place", "_queue", "_requests", "_seconds", "_tokens")
+    __slots__ = ("_first_byte", "_metrics", "_place", "_queue", "_reasons", "_requests", "_seconds", "_tokens")
 
     def __init__(self, metrics: Metrics, tenant: str, model: str, asked: str) -> None:
         self._metrics = metrics
         self._place = (tenant, model, asked)
         self._requests: dict[tuple[int, str], Counter] = {}
+        self._reasons: set[str] = set()
         self._tokens = {kind: metrics.tokens.labels(tenant, model, kind) for kind in _KINDS}
         self._seconds = metrics.seconds.labels(tenant, model)
         self._first_byte = metrics.first_byte_seconds.labels(tenant, model)
@@ -187,6 +214,9 @@ class _ModelSeries:
         if requests is None:
             requests = self._requests[end] = self._metrics.requests.labels(*self._place, str(end[0]), end[1])
         requests.inc()
+        if entry.reason in _REASONS:
+            self._reasons.add(entry.reason)
+            self._metrics.fallbacks.labels(*self._place, entry.reason).inc()
         for histogram, seconds in (
             (self._seconds, entry.seconds),
             (self._first_byte, entry.first_byte_seconds),
@@ -202,6 +232,8 @@ class _ModelSeries:
         metrics, (tenant, model, _) = self._metrics, self._place
         for code, outcome in self._requests:
             metrics.requests.remove(*self._place, str(code), outcome)
+        for reason in self._reasons:
+            metrics.fallbacks.remove(*self._place, reason)
         if not whole:
             return
         for kind in _KINDS:

@@ -52,8 +52,11 @@ class OccupancyStreams:
         if reader := self._readers.pop(pod, None):
             reader.cancel()
 
-    async def release(self, pod: Watched, model: str, idle: Address) -> bool:
-        """Have a pod send one of the requests that wait there for the model to the idle one; whether one goes there."""
+    async def release(self, pod: Watched, model: str, idle: Address) -> int:
+        """Have a pod send one of the requests that wait there for the model to the idle one.
+
+        Returns the status of its answer (shimmy_engine/load.py), 0 where there is none.
+        """
         host, port = pod.address
         url = URL.build(scheme="http", host=host, port=port, path=RELEASE_PATH)
         query, token = {"model": model, "to": f"{idle[0]}:{idle[1]}"}, {headers.ENGINE_TOKEN: pod.engine_token}
@@ -62,10 +65,9 @@ class OccupancyStreams:
             async with self._client().post(
                 url, params=query, headers=token, allow_redirects=False, timeout=timeout
             ) as response:
-                # 409: another router was first.
-                return response.status in {HTTPStatus.OK, HTTPStatus.CONFLICT}
+                return response.status
         except (aiohttp.ClientError, TimeoutError, OSError):
-            return False
+            return 0
 
     async def aclose(self) -> None:
         """Stop reading."""

@@ -2,7 +2,8 @@
 
 import asyncio
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from http import HTTPStatus
 from typing import Final
 
 from shimmy_router.fleet import Model, Tenant
@@ -25,8 +26,10 @@ _MOMENT: Final = 0.25
 class OccupancyUpdates:
     """Amends what the publisher publishes."""
 
-    def __init__(self, publisher: Publisher) -> None:
+    def __init__(self, publisher: Publisher, moved: Callable[[Model], None]) -> None:
+        """`moved` hears of each request of a model that a pod sends to an idle one."""
         self._publisher = publisher
+        self._moved = moved
         self._occupancy = Occupancy(self._note, limit=MAX_STREAMS)
         self._streams = OccupancyStreams(self._occupancy.set)
         self._slots = SlotChoice()
@@ -104,7 +107,10 @@ class OccupancyUpdates:
 
     async def _fill(self, model: Model, idle: Address, queues: Sequence[Address]) -> None:
         for queue in queues:
-            if await self._streams.release(Watched(queue, model.engine_token), model.name, idle):
+            status = await self._streams.release(Watched(queue, model.engine_token), model.name, idle)
+            if status == HTTPStatus.OK:
+                self._moved(model)
+            if status in {HTTPStatus.OK, HTTPStatus.CONFLICT}:  # the latter: another router was first
                 return
         self._taken.pop(idle, None)
 

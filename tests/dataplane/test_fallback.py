@@ -1,5 +1,6 @@
 """A model of the chain answers where the one that was asked for cannot, and says so."""
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -101,6 +102,21 @@ def test_what_is_no_trigger_is_no_reason(client: httpx.Client, pod: FailingPod) 
     assert (refused.status_code, refused.json()["error"]["code"]) == (503, "model_unavailable")
     pod.status = 429
     assert ask(client, "busy").status_code == 429
+
+
+def test_what_stood_in_and_why_is_counted(client: httpx.Client, fleet: Fleet, pod: FailingPod) -> None:
+    def counted(asked: str, reason: str) -> float:
+        labels = f'{{asked="{asked}",model="m",reason="{reason}",tenant="f"}}'
+        found = re.search(
+            rf"^shimmy_router_fallbacks_total{re.escape(labels)} (\S+)$", fleet.plane.metrics(), re.MULTILINE
+        )
+        return float(found[1]) if found else 0
+
+    pod.status = 500
+    for asked, reason in (("fails", "retried"), ("cold", "no_pod")):
+        before = counted(asked, reason)
+        assert served(ask(client, asked)) == (200, "m", reason)
+        until(lambda a=asked, r=reason, b=before: counted(a, r) > b, "the count", seconds=10)  # type: ignore[misc]
 
 
 def test_a_chain_without_a_pod_refuses_as_the_model_would(client: httpx.Client) -> None:

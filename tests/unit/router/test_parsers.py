@@ -213,6 +213,13 @@ def test_labels_of_strangers_and_of_what_is_gone_are_no_series() -> None:
     assert ("shimmy_router_key_tokens_total", ("t", "k", "completion"), 8.0) in series
     assert ("shimmy_router_queue_seconds_count", ("t", "n"), 2.0) in series
     assert "made-up" not in str(series)
+    metrics.count(entry._replace(reason="made-up", queue_seconds=None))
+    metrics.moved(models[0])
+    metrics.moved(Model("made-up", "t"))
+    series = _series(metrics)
+    assert ("shimmy_router_fallbacks_total", ("t", "n", "m", "no_pod"), 1.0) in series
+    assert ("shimmy_router_moves_total", ("t", "m"), 1.0) in series
+    assert "made-up" not in str(series)
 
     metrics.know("t", replace(tenant, keys=(), models=models[1:]))
     metrics.count(entry._replace(asked="n"))
