@@ -269,3 +269,5 @@ def test_a_model_stands_in_when_the_tokens_are_used_up_and_the_chain_says_so(rou
         assert answer.headers["x-shimmy-reason"] == "used_up"
         # Of itself it is no spare.
         assert client.post(PATH, json=chat(model_name="small")).status_code == 429
+        counted = 'shimmy_router_fallbacks_total{asked="m",model="small",reason="used_up",tenant="spare"}'
+        until(lambda: counted in p.metrics(), "the count", seconds=10)

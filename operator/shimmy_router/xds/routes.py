@@ -179,7 +179,7 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
     said = {headers.MODEL: step.model, headers.REASON: "used_up"}
     return {
         "match": {"prefix": "/"},
-        "metadata": _metadata(tenant, step.model),
+        "metadata": _metadata(tenant, model.name),
         "route": {"cluster": step.cluster, "timeout": seconds, "idle_timeout": seconds},
         "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
         "response_headers_to_add": [overwrite(header, value) for header, value in said.items()],
