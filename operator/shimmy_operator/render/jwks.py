@@ -27,8 +27,39 @@ _CURVES: Final[Mapping[str, frozenset[str]]] = {
     "EC": frozenset({"P-256", "P-384", "P-521"}),
     "OKP": frozenset({"Ed25519"}),
 }
+_CURVE_ALGORITHMS: Final[Mapping[str, str]] = {"P-256": "ES256", "P-384": "ES384", "P-521": "ES512", "Ed25519": "EdDSA"}
+"""RFC 7518, section 3.4; RFC 8037, section 3.1."""
+_ED25519_BYTES: Final = 32
+"""RFC 8032, section 5.1.5."""
 _LEAST_RSA_BYTES: Final = 2048 // 8
 """RFC 7518, section 3.3."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Curve:
+    """y^2 = x^3 - 3x + b modulo the prime: FIPS 186-4, appendix D.1.2."""
+
+    prime: int
+    b: int
+
+    def has(self, x: int, y: int) -> bool:
+        """Whether this is one of its points."""
+        return max(x, y) < self.prime and (y * y - x**3 + 3 * x - self.b) % self.prime == 0
+
+
+_POINTS: Final[Mapping[str, _Curve]] = {
+    "P-256": _Curve(
+        2**256 - 2**224 + 2**192 + 2**96 - 1, 0x5AC635D8AA3A93E7B3EBBD55769886BC651D06B0CC53B0F63BCE3C3E27D2604B
+    ),
+    "P-384": _Curve(
+        2**384 - 2**128 - 2**96 + 2**32 - 1,
+        0xB3312FA7E23EE7E4988E056BE3F82D19181D9C6EFE8141120314088F5013875AC656398D8A2ED19D2A85C8EDD3EC2AEF,
+    ),
+    "P-521": _Curve(
+        2**521 - 1,
+        0x0051953EB9618E1C9A1F929A21A0B68540EEA2DA725B99B315F3B8B489918EF109E156193951EC7E937B1652C0BD3BB1BF073573DF883D2C34F1EF451FD46B503F00,
+    ),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +116,20 @@ def _public(key: Mapping[str, Any]) -> dict[str, str] | None:
         if not value or (name == "n" and len(value.lstrip(b"\0")) < _LEAST_RSA_BYTES):
             return None
         public[name] = key[name]
-    return public
+    return public if kind == "RSA" or _is_point(public) else None
+
+
+def _is_point(key: Mapping[str, str]) -> bool:
+    """Whether an EC or OKP key is one of its curve, and for that curve's signatures.
+
+    Envoy checks the same, and for the sake of one bad key refuses the keys of all issuers.
+    """
+    if key.get("alg", _CURVE_ALGORITHMS[key["crv"]]) != _CURVE_ALGORITHMS[key["crv"]]:
+        return False
+    if key["kty"] == "OKP":
+        return len(_decoded(key["x"])) == _ED25519_BYTES
+    x, y = (int.from_bytes(_decoded(key[name]), "big") for name in ("x", "y"))
+    return _POINTS[key["crv"]].has(x, y)
 
 
 def _signs(key: Mapping[str, Any], kind: str) -> bool:

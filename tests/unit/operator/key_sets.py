@@ -7,6 +7,8 @@ from typing import Any
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
 
+_CURVES = {"P-256": ec.SECP256R1(), "P-384": ec.SECP384R1(), "P-521": ec.SECP521R1()}
+
 
 def number(value: int, length: int | None = None) -> str:
     """A number as RFC 7518 writes it."""
@@ -19,9 +21,10 @@ def rsa_key(kid: str = "rsa", bits: int = 2048, **more: Any) -> dict[str, Any]:
     return {"kty": "RSA", "kid": kid, "n": number(numbers.n), "e": number(numbers.e), **more}
 
 
-def ec_key(kid: str = "ec", **more: Any) -> dict[str, Any]:
-    numbers = ec.generate_private_key(ec.SECP256R1()).public_key().public_numbers()
-    return {"kty": "EC", "kid": kid, "crv": "P-256", "x": number(numbers.x, 32), "y": number(numbers.y, 32), **more}
+def ec_key(kid: str = "ec", crv: str = "P-256", **more: Any) -> dict[str, Any]:
+    curve = _CURVES[crv]
+    numbers, length = ec.generate_private_key(curve).public_key().public_numbers(), (curve.key_size + 7) // 8
+    return {"kty": "EC", "kid": kid, "crv": crv, "x": number(numbers.x, length), "y": number(numbers.y, length), **more}
 
 
 def ed_key(kid: str = "ed", **more: Any) -> dict[str, Any]:

@@ -22,7 +22,11 @@ strange_keys = st.dictionaries(
 )
 
 
-@pytest.mark.parametrize("key", [RSA, ec_key(), ed_key()], ids=lambda key: key["kty"])
+@pytest.mark.parametrize(
+    "key",
+    [RSA, ec_key(), ec_key(crv="P-384", alg="ES384"), ec_key(crv="P-521", alg="ES512"), ed_key(alg="EdDSA")],
+    ids=lambda key: key.get("crv", key["kty"]),
+)
 def test_a_public_key_stays_as_it_is(key: dict[str, Any]) -> None:
     found = read_key_set(key_set(key))
     assert json.loads(found.text) == {"keys": [key]}
@@ -44,6 +48,9 @@ USELESS = {
     "for signing only": {**RSA, "key_ops": ["sign"]},
     "of another algorithm": {**RSA, "alg": "RSA-OAEP"},
     "of a curve that Envoy does not know": {**ec_key(), "crv": "secp256k1"},
+    "of another curve's algorithm": {**ec_key(), "alg": "ES384"},
+    "that is no point of its curve": {**ec_key(), "x": "AAAA", "y": "AAAA"},
+    "that is too short for its curve": {**ed_key(), "x": "AAAA"},
     "of a kind that nobody knows": {"kty": "XYZ", "kid": "x"},
     "without a number": {key: value for key, value in RSA.items() if key != "n"},
     "with a number that is none": {**RSA, "n": "***"},
