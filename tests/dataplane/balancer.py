@@ -18,7 +18,15 @@ class Balancer:
         self.port = port
         self.endpoints = tuple(endpoints)
         """Replace it as a whole; connections that are open stay where they are."""
+        self.chosen: dict[int, int] = {}
+        """Where each connection went, by the port that its client has."""
         self._turn = 0
+        self._open: set[asyncio.StreamWriter] = set()
+
+    def close(self) -> None:
+        """Close all connections."""
+        for writer in self._open:
+            writer.close()
 
     async def serve(self, stopped: asyncio.Event) -> None:
         """Forward until `stopped` is set."""
@@ -28,8 +36,17 @@ class Balancer:
     async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._turn += 1
         endpoints = self.endpoints
-        there, back = await asyncio.open_connection(HOST, endpoints[self._turn % len(endpoints)])
+        chosen = endpoints[self._turn % len(endpoints)]
+        self.chosen[writer.get_extra_info("peername")[1]] = chosen
+        try:
+            there, back = await asyncio.open_connection(HOST, chosen)
+        except ConnectionError:
+            writer.transport.abort()
+            return
+        ends = {writer, back}
+        self._open |= ends
         await asyncio.gather(_copy(reader, back), _copy(there, writer))
+        self._open -= ends
 
 
 async def _copy(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -49,8 +66,8 @@ def balancer(endpoints: Sequence[int]) -> Iterator[Balancer]:
     async def run() -> None:
         listening.set()
         await found.serve(stopped)
-        for task in asyncio.all_tasks() - {asyncio.current_task()}:
-            task.cancel()
+        found.close()
+        await asyncio.gather(*(asyncio.all_tasks() - {asyncio.current_task()}))
 
     thread = threading.Thread(target=lambda: loop.run_until_complete(run()), daemon=True)
     thread.start()

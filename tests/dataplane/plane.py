@@ -50,9 +50,16 @@ class Plane:
         command = [sys.executable, "-m", "shimmy_router", "bootstrap", "--run", str(self.run)]
         subprocess.run([*command, "--address", HOST, "--port", str(self.port), *listen], check=True)
         self.start_agent()
-        envoy = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
-        envoy += ["--file-flush-interval-msec", "1000"]
-        self.envoy = self._start([*envoy, "--log-level", "warning"])
+        self.start_envoy()
+
+    def start_envoy(self) -> None:
+        command = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
+        command += ["--file-flush-interval-msec", "1000", "--log-level", "warning"]
+        self.envoy = self._start(command)
+
+    def kill_envoy(self) -> None:
+        self.envoy.kill()
+        self.envoy.wait()
 
     def start_agent(self) -> None:
         command = [sys.executable, "-m", "shimmy_router", "agent", "--run", str(self.run), *self._source]

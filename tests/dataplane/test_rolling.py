@@ -11,8 +11,9 @@ from pathlib import Path
 import httpx
 import pytest
 from tests.contract.running import TOKEN, Runner
-from tests.dataplane.balancer import Balancer, balancer
+from tests.dataplane.balancer import balancer
 from tests.dataplane.plane import HOST, START, Objects, Plane, chat, key_of, model, plane, tenant
+from tests.dataplane.rollout import replace
 
 from devkit.waiting import until
 
@@ -73,7 +74,7 @@ def test_no_request_fails_while_both_routers_are_replaced(tmp_path: Path, source
         with load(service.url) as found:
             until(lambda: len(found.statuses) > WORKERS, "requests", seconds=START)
             for old, name in zip(routers, ("c", "d"), strict=True):
-                _replace(old, start(name), service)
+                replace(old, start(name), service)
             replaced = len(found.statuses)
             until(lambda: len(found.statuses) > replaced + WORKERS, "requests after it", seconds=START)
     assert (found.failures, set(found.statuses)) == ([], {200})
@@ -101,18 +102,6 @@ def test_a_leaving_router_finishes_a_stream_that_runs(tmp_path: Path, source: li
             whole = first + b"".join(chunks)
             leaving.join(START)
     assert whole.rstrip().endswith(b"data: [DONE]")
-
-
-def _replace(old: Plane, new: Plane, service: Balancer) -> None:
-    """As a Deployment, the kubelet and kube-proxy do it together; endpoints change when readiness has failed."""
-    ports = [port for port in service.endpoints if port != old.port]
-    service.endpoints = (*service.endpoints, new.port)
-    leaving = threading.Thread(target=old.drain)
-    leaving.start()
-    until(lambda: not old.ready(), "the old router is not ready", seconds=START)
-    service.endpoints = (*ports, new.port)
-    leaving.join(START)
-    old.stop()
 
 
 def _starter(stack: ExitStack, folder: Path, source: list[str]) -> Callable[[str], Plane]:

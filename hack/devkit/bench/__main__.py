@@ -5,6 +5,7 @@ import sys
 
 from devkit.bench import balance, router
 from devkit.bench.engine import command as engine
+from devkit.bench.faults import command as faults
 from devkit.bench.fleet import command as fleet
 from devkit.packages import MissingError
 
@@ -31,6 +32,7 @@ def main() -> None:
     command.add_argument("--simulate", action="store_true", help="only print what several policies do in simulation")
     command.set_defaults(run=_balance)
     engine.add(commands)
+    faults.add(commands)
     fleet.add(commands)
     arguments = parser.parse_args()
     try:

@@ -1,0 +1,119 @@
+"""Clients that ask all the time, whole answers and streams, and what they see."""
+
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+from typing import Any, Final
+
+import anthropic
+import httpx
+import openai
+from tests.dataplane.plane import chat
+
+from devkit.bench.faults.seen import Client, Seen
+
+PATH: Final = "/v1/chat/completions"
+_WHOLE: Final = chat("[[tokens=20]] go on")
+_STREAM: Final = chat("[[tokens=40]] go on", stream=True)
+_MESSAGES: Final[Any] = _WHOLE["messages"]
+_PAUSE_SECONDS: Final = 0.02
+_PLAIN: Final = 2
+"""Clients of each kind and key."""
+_DONE: Final = b"data: [DONE]"
+
+Ask = Callable[[], Seen]
+
+
+@contextmanager
+def load(url: str, keys: Sequence[str], routes: Mapping[int, int]) -> Iterator[list[Seen]]:
+    """What was seen so far, while the context lasts.
+
+    `routes` says to which router a connection went, by the client's port.
+    """
+    seen: list[Seen] = []
+    stopped = threading.Event()
+
+    def work(ask: Ask) -> None:
+        while not stopped.is_set():
+            seen.append(ask())
+            stopped.wait(_PAUSE_SECONDS)
+
+    with ExitStack() as stack:
+        asks = [ask for key in keys for ask in _asks(stack, url, key, routes)]
+        workers = stack.enter_context(ThreadPoolExecutor(len(asks)))
+        running = [workers.submit(work, ask) for ask in asks]
+        try:
+            yield seen
+        finally:
+            stopped.set()
+        for worker in running:
+            worker.result()
+
+
+def _asks(stack: ExitStack, url: str, key: str, routes: Mapping[int, int]) -> Iterator[Ask]:
+    for _ in range(_PLAIN):
+        for client in (Client.WHOLE, Client.STREAM):
+            yield stack.enter_context(_Plain(url, key, routes, client)).ask
+    ours: dict[str, Any] = {"trust_env": False}
+    one = openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=openai.DefaultHttpxClient(**ours))
+    other = anthropic.Anthropic(base_url=url, api_key=key, http_client=anthropic.DefaultHttpxClient(**ours))
+    yield _by_library(stack.enter_context(one))
+    yield _by_library(stack.enter_context(other))
+
+
+class _Plain:
+    """A client that keeps its connection, and never tries again."""
+
+    def __init__(self, url: str, key: str, routes: Mapping[int, int], client: Client) -> None:
+        headers = {"authorization": f"Bearer {key}"}
+        self._http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
+        self._routes = routes
+        self._client = client
+        self._port = 0
+        """Of this end of its connection."""
+
+    def ask(self) -> Seen:
+        """Send one request and read to the end of its answer."""
+        began, pod, failure = time.monotonic(), "", ""
+        body = _STREAM if self._client is Client.STREAM else _WHOLE
+        try:
+            with self._http.stream("POST", PATH, json=body, extensions={"trace": self._trace}) as response:
+                pod = response.headers.get("x-shimmy-pod", "")
+                text = response.read()
+                if not response.is_success:
+                    pod, failure = "", f"{response.status_code} {text.decode()}"
+                elif self._client is Client.STREAM and not text.rstrip().endswith(_DONE):
+                    failure = f"a stream that ends with {text[-200:].decode()}"
+        except httpx.HTTPError as error:
+            failure = repr(error)
+        return Seen(self._client, began, time.monotonic(), self._routes.get(self._port, 0), pod, failure)
+
+    def __enter__(self) -> "_Plain":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._http.close()
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._port = info["return_value"].get_extra_info("client_addr")[1]
+
+
+def _by_library(client: openai.OpenAI | anthropic.Anthropic) -> Ask:
+    def send() -> None:
+        if isinstance(client, openai.OpenAI):
+            client.chat.completions.create(model="m", messages=_MESSAGES)
+        else:
+            client.messages.create(model="m", max_tokens=64, messages=_MESSAGES)
+
+    def ask() -> Seen:
+        began, failure = time.monotonic(), ""
+        try:
+            send()
+        except (openai.APIError, anthropic.APIError) as error:
+            failure = repr(error)
+        return Seen(Client.RETRYING, began, time.monotonic(), failure=failure)
+
+    return ask
