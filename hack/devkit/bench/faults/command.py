@@ -17,7 +17,7 @@ from devkit.bench.faults.seen import Count, Fault, Seen, count
 from devkit.progress import say
 from devkit.waiting import until
 
-_BETWEEN: Final = 20
+_BETWEEN: Final = 12
 """Requests that end between two faults, at the least."""
 _PATIENCE: Final = 120.0
 _GOALS: Final = (

@@ -15,8 +15,8 @@ from tests.dataplane.plane import chat
 from devkit.bench.faults.seen import Client, Seen
 
 PATH: Final = "/v1/chat/completions"
-_WHOLE: Final = chat("[[tokens=20]] go on")
-_STREAM: Final = chat("[[tokens=40]] go on", stream=True)
+_WHOLE: Final = chat("[[tokens=8]] go on")
+_STREAM: Final = chat("[[tokens=16]] go on", stream=True)
 _MESSAGES: Final[Any] = _WHOLE["messages"]
 _PAUSE_SECONDS: Final = 0.02
 _PLAIN: Final = 2

@@ -3,7 +3,7 @@
 import os
 import signal
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,7 +19,7 @@ from devkit.waiting import until
 TENANTS: Final = ("plain", "limited")
 """Each request of the second is counted by the agent."""
 _LIMITS: Final = {"requestsPerMinute": 1_000_000, "concurrent": 1000}
-_SPEED: Final = {"SHIMMY_FAKE_TOKENS_PER_SECOND": "200"}
+_SPEED: Final = {"SHIMMY_FAKE_TOKENS_PER_SECOND": "40"}
 
 
 class Pod:
@@ -45,7 +45,8 @@ class Pod:
         """Kill both processes, as the end of a container's first process does."""
         shimmy = self._runner.engine_pid()
         self._runner.process.kill()
-        os.kill(shimmy, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it may have ended with the runner
+            os.kill(shimmy, signal.SIGKILL)
         self._runner.process.wait()
         self.stop()
 
