@@ -14,11 +14,11 @@ def seen(
     *,
     began: float = 9.0,
     ended: float = 10.1,
-    router: int = 1,
+    routers: tuple[int, ...] = (1,),
     pod: str = "",
     failure: str = "x",
 ) -> Seen:
-    return Seen(client, began, ended, router, pod, failure)
+    return Seen(client, began, ended, routers, pod, failure)
 
 
 def test_answers_are_no_failures() -> None:
@@ -54,7 +54,7 @@ def test_a_pods_death_explains_the_streams_that_it_then_sent(stream: Seen, spare
     [
         (seen(), 1, 0),
         (seen(began=10.5, ended=10.6), 0, 1),
-        (seen(router=2), 0, 0),
+        (seen(routers=(2,)), 0, 0),
         (seen(began=11.5, ended=11.6), 0, 0),
     ],
 )
@@ -66,7 +66,7 @@ def test_a_routers_death_explains_what_was_sent_to_it_until_the_service_forgot_i
 
 
 def test_a_stream_is_not_spared_where_its_router_dies() -> None:
-    found = count([seen(Client.STREAM, pod="b"), seen(Client.STREAM, pod="b", router=2)], [ROUTER])
+    found = count([seen(Client.STREAM, pod="b"), seen(Client.STREAM, pod="b", routers=(2,))], [ROUTER])
     assert (found.broken, found.spared, found.in_flight) == (2, 1, 1)
 
 
@@ -75,6 +75,9 @@ def test_nothing_explains_what_fails_in_a_rollout() -> None:
     assert (found.failed, found.spared) == (1, 1)
 
 
-def test_nothing_explains_what_fails_in_a_client_that_tries_again() -> None:
-    found = count([seen(Client.RETRYING, router=0)], [ROUTER])
-    assert (found.requests, found.retrying, found.retrying_failed) == (0, 1, 1)
+@pytest.mark.parametrize(("routers", "failed", "unlucky"), [((1, 1, 1), 0, 1), ((1, 2, 1), 1, 0), ((2, 2, 2), 1, 0)])
+def test_a_client_that_tries_again_is_unlucky_where_each_try_went_to_the_dead_router(
+    routers: tuple[int, ...], failed: int, unlucky: int
+) -> None:
+    found = count([seen(Client.RETRYING, routers=routers)], [ROUTER])
+    assert (found.requests, found.retrying, found.retrying_failed, found.unlucky) == (0, 1, failed, unlucky)

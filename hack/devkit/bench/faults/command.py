@@ -23,8 +23,21 @@ _PATIENCE: Final = 120.0
 _GOALS: Final = (
     ("requests that failed though a pod and their router remained", "failed"),
     ("streams that broke though their pod and router remained", "spared"),
-    ("requests that failed in client libraries, which try twice more", "retrying_failed"),
+    ("the same of client libraries, which try twice more", "retrying_failed"),
 )
+_COLUMNS: Final = (
+    ("requests", "requests"),
+    ("streams", "streams"),
+    ("failed", "failed"),
+    ("broken", "broken"),
+    ("spared", "spared"),
+    ("in flight", "in_flight"),
+    ("refused", "refused"),
+    ("by library", "retrying"),
+    ("failed", "retrying_failed"),
+    ("unlucky", "unlucky"),
+)
+"""Of the table, and what of a Count they show."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,23 +100,18 @@ def _run(arguments: argparse.Namespace) -> bool:
 
 
 def _table(results: Mapping[str, Result]) -> None:
-    print(
-        f"{'fault':6} {'times':>5} {'requests':>8} {'streams':>7} {'failed':>6} {'broken':>6} {'spared':>6}"
-        f" {'in flight':>9} {'refused':>7} {'by library':>10} {'failed':>6} {'normal again':>12} {'longest':>8}"
-    )
+    titles = " ".join(title for title, _ in _COLUMNS)
+    print(f"{'fault':6} {'times':>5} {titles} {'normal again':>12} {'longest':>8}")
     for kind, result in results.items():
-        found = result.count
         seconds = [fault.over - fault.began for fault in result.faults]
-        print(
-            f"{kind:6} {len(seconds):5} {found.requests:8} {found.streams:7} {found.failed:6} {found.broken:6}"
-            f" {found.spared:6} {found.in_flight:9} {found.refused:7} {found.retrying:10} {found.retrying_failed:6}"
-            f" {statistics.median(seconds):10.1f} s {max(seconds):6.1f} s"
-        )
+        numbers = " ".join(f"{getattr(result.count, field):{len(title)}}" for title, field in _COLUMNS)
+        print(f"{kind:6} {len(seconds):5} {numbers} {statistics.median(seconds):10.1f} s {max(seconds):6.1f} s")
         for failure, number in result.failures.items():
             say(f"{kind}: {number} times {failure}")
-    print(
-        "streams are among the requests, and broken ones not among the failed; spared: though pod and router remained"
-    )
+    print("requests: streams included; failed: no answer, though a pod and the router of their connection remained")
+    print("broken: streams that ended early; spared: of them, those whose pod and router remained")
+    print("in flight, refused: their connection was to an Envoy that died, before or after it did")
+    print("by library: beside those requests; unlucky: each of their three tries went to the Envoy that had died")
     print(load_average())
 
 

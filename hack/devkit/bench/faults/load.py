@@ -56,11 +56,42 @@ def _asks(stack: ExitStack, url: str, key: str, routes: Mapping[int, int]) -> It
     for _ in range(_PLAIN):
         for client in (Client.WHOLE, Client.STREAM):
             yield stack.enter_context(_Plain(url, key, routes, client)).ask
-    ours: dict[str, Any] = {"trust_env": False}
-    one = openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=openai.DefaultHttpxClient(**ours))
-    other = anthropic.Anthropic(base_url=url, api_key=key, http_client=anthropic.DefaultHttpxClient(**ours))
-    yield _by_library(stack.enter_context(one))
-    yield _by_library(stack.enter_context(other))
+    of_openai, of_anthropic = _Ways(routes), _Ways(routes)
+    one = openai.DefaultHttpxClient(trust_env=False, event_hooks=of_openai.hooks)
+    other = anthropic.DefaultHttpxClient(trust_env=False, event_hooks=of_anthropic.hooks)
+    yield _by_library(stack.enter_context(openai.OpenAI(base_url=f"{url}/v1", api_key=key, http_client=one)), of_openai)
+    yield _by_library(
+        stack.enter_context(anthropic.Anthropic(base_url=url, api_key=key, http_client=other)), of_anthropic
+    )
+
+
+class _Ways:
+    """Which routers the tries of a client's request went to. A client has one connection."""
+
+    def __init__(self, routes: Mapping[int, int]) -> None:
+        self._routes = routes
+        self._tries: list[int] = [0]
+        """This end of the connection of each try."""
+
+    @property
+    def hooks(self) -> dict[str, list[Callable[[httpx.Request], None]]]:
+        """For the client."""
+        return {"request": [self._follow]}
+
+    def _follow(self, request: httpx.Request) -> None:
+        """Note a try, which takes the connection that is there, if it is."""
+        self._tries.append(self._tries[-1])
+        request.extensions["trace"] = self._trace
+
+    def taken(self) -> tuple[int, ...]:
+        """Ports of the routers since the last call."""
+        *_, last = tries = self._tries[1:]
+        self._tries = [last]
+        return tuple(self._routes.get(port, 0) for port in tries)
+
+    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
+        if event == "connection.connect_tcp.complete":
+            self._tries[-1] = info["return_value"].get_extra_info("client_addr")[1]
 
 
 class _Plain:
@@ -68,18 +99,18 @@ class _Plain:
 
     def __init__(self, url: str, key: str, routes: Mapping[int, int], client: Client) -> None:
         headers = {"authorization": f"Bearer {key}"}
-        self._http = httpx.Client(base_url=url, headers=headers, timeout=60, trust_env=False)
-        self._routes = routes
+        self._ways = _Ways(routes)
+        self._http = httpx.Client(
+            base_url=url, headers=headers, timeout=60, trust_env=False, event_hooks=self._ways.hooks
+        )
         self._client = client
-        self._port = 0
-        """Of this end of its connection."""
 
     def ask(self) -> Seen:
         """Send one request and read to the end of its answer."""
         began, pod, failure = time.monotonic(), "", ""
         body = _STREAM if self._client is Client.STREAM else _WHOLE
         try:
-            with self._http.stream("POST", PATH, json=body, extensions={"trace": self._trace}) as response:
+            with self._http.stream("POST", PATH, json=body) as response:
                 pod = response.headers.get("x-shimmy-pod", "")
                 text = response.read()
                 if not response.is_success:
@@ -88,7 +119,7 @@ class _Plain:
                     failure = f"a stream that ends with {text[-200:].decode()}"
         except httpx.HTTPError as error:
             failure = repr(error)
-        return Seen(self._client, began, time.monotonic(), self._routes.get(self._port, 0), pod, failure)
+        return Seen(self._client, began, time.monotonic(), self._ways.taken(), pod, failure)
 
     def __enter__(self) -> "_Plain":
         return self
@@ -96,12 +127,8 @@ class _Plain:
     def __exit__(self, *_: object) -> None:
         self._http.close()
 
-    def _trace(self, event: str, info: Mapping[str, Any]) -> None:
-        if event == "connection.connect_tcp.complete":
-            self._port = info["return_value"].get_extra_info("client_addr")[1]
 
-
-def _by_library(client: openai.OpenAI | anthropic.Anthropic) -> Ask:
+def _by_library(client: openai.OpenAI | anthropic.Anthropic, ways: _Ways) -> Ask:
     def send() -> None:
         if isinstance(client, openai.OpenAI):
             client.chat.completions.create(model="m", messages=_MESSAGES)
@@ -114,6 +141,6 @@ def _by_library(client: openai.OpenAI | anthropic.Anthropic) -> Ask:
             send()
         except (openai.APIError, anthropic.APIError) as error:
             failure = repr(error)
-        return Seen(Client.RETRYING, began, time.monotonic(), failure=failure)
+        return Seen(Client.RETRYING, began, time.monotonic(), ways.taken(), failure=failure)
 
     return ask

@@ -21,8 +21,8 @@ class Seen:
     client: Client
     began: float
     ended: float
-    router: int = 0
-    """Port of the router to which its connection went; 0 for those of libraries, which may use several."""
+    routers: tuple[int, ...] = ()
+    """Ports of the routers to which its tries went: one but for those of libraries."""
     pod: str = ""
     """Name of the pod whose answer began; empty where none did."""
     failure: str = ""
@@ -51,11 +51,15 @@ class Fault:
 
     def took_router(self, seen: Seen) -> bool:
         """Whether that request's connection was to the router that died."""
-        return self.router == seen.router != 0 and seen.began <= self.began <= seen.ended
+        return seen.routers == (self.router,) and seen.began <= self.began <= seen.ended
 
     def refused(self, seen: Seen) -> bool:
         """Whether that request's connection went to the router after it had died."""
-        return self.router == seen.router != 0 and self.began < seen.began <= self.left
+        return seen.routers == (self.router,) and self.began < seen.began <= self.left
+
+    def kept(self, seen: Seen) -> bool:
+        """Whether each of that request's tries went to the router that died."""
+        return set(seen.routers) == {self.router} and seen.began <= self.left and self.began <= seen.ended
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +82,9 @@ class Count:
     """Requests on new connections that still went to a dead router."""
     retrying: int
     retrying_failed: int
+    """Of those of libraries, those without an answer though one of their tries went to a router that remained."""
+    unlucky: int
+    """The others without an answer."""
 
 
 def count(seen: Sequence[Seen], faults: Sequence[Fault]) -> Count:
@@ -85,6 +92,8 @@ def count(seen: Sequence[Seen], faults: Sequence[Fault]) -> Count:
     plain = [one for one in seen if one.client is not Client.RETRYING]
     retrying = [one for one in seen if one.client is Client.RETRYING]
     bad = [one for one in plain if one.failure]
+    given_up = [one for one in retrying if one.failure]
+    unlucky = [one for one in given_up if any(fault.kept(one) for fault in faults)]
     in_flight = [one for one in bad if any(fault.took_router(one) for fault in faults)]
     refused = [one for one in bad if any(fault.refused(one) for fault in faults)]
     others = [one for one in bad if one not in in_flight and one not in refused]
@@ -97,5 +106,6 @@ def count(seen: Sequence[Seen], faults: Sequence[Fault]) -> Count:
         in_flight=len(in_flight),
         refused=len(refused),
         retrying=len(retrying),
-        retrying_failed=sum(bool(one.failure) for one in retrying),
+        retrying_failed=len(given_up) - len(unlucky),
+        unlucky=len(unlucky),
     )
