@@ -1,5 +1,6 @@
 """Looks into pods and runs programs in them."""
 
+import json
 from typing import Any
 
 from devkit.demo.fleet import NAMESPACE, Fleet
@@ -27,6 +28,12 @@ try:
 except OSError as error:
     print("closed")
 """
+JOURNAL = """
+import sys
+for line in open("/var/lib/shimmy/journal.jsonl"):
+    if sys.argv[1] in line:
+        print(line)
+"""
 
 
 def engines(fleet: Fleet) -> list[dict[str, Any]]:
@@ -38,6 +45,12 @@ def engines(fleet: Fleet) -> list[dict[str, Any]]:
 def python(fleet: Fleet, namespace: str, pod: str, program: str, *arguments: str) -> str:
     """What a Python program prints in a pod."""
     return fleet.kubectl.run("exec", "-n", namespace, pod, "--", "python3", "-c", program, *arguments).strip()
+
+
+def used(fleet: Fleet, request: str) -> dict[str, Any]:
+    """The record of a request in the journal of the only engine. Its file is read: a pull would make drains wait."""
+    (pod,) = engines(fleet)
+    return dict(json.loads(python(fleet, NAMESPACE, pod["metadata"]["name"], JOURNAL, request)))
 
 
 def refuses_to_write(fleet: Fleet, namespace: str, pod: str) -> bool:
