@@ -80,7 +80,7 @@ class DiscoveryService:
                     self._metrics.refused()
                 for type_url, name in sorted(stream.refused - before):
                     # Envoy's text may quote the resource, and routes and scopes hold secrets.
-                    log.error("Envoy refuses %s %s; its own log says why", _kind(type_url), name)
+                    log.error("Envoy refuses %s %s", _kind(type_url), name)
                 self._metrics.refusing(kind for kind, _ in self.refused)
         finally:
             wake.set()

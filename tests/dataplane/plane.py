@@ -55,6 +55,7 @@ class Plane:
     def start_envoy(self) -> None:
         command = ["envoy", "-c", str(self.run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
         command += ["--file-flush-interval-msec", "1000", "--log-level", "warning"]
+        command += ["--component-log-level", "config:error"]  # as in the chart
         self.envoy = self._start(command)
 
     def kill_envoy(self) -> None:

@@ -84,7 +84,13 @@ def test_what_is_refused_is_told_by_name(refusing: Refusing) -> None:
     kind, name = refusing.refused["kind"], refusing.refused["name"]
     assert _refused(refusing.router) == [refusing.refused]
     assert f'shimmy_router_refused_resources{{kind="{kind}"}} 1.0' in refusing.router.metrics()
-    assert f"Envoy refuses {kind} {name}; its own log says why" in refusing.router.log_file.read_text()
+    assert f"Envoy refuses {kind} {name}\n" in refusing.router.log_file.read_text()
+
+
+def test_no_log_quotes_a_secret_of_what_is_refused(refusing: Refusing) -> None:
+    log = refusing.router.log_file.read_text()
+    assert TOKEN not in log
+    assert key_of("bad") not in log
 
 
 def test_changes_of_others_arrive_and_the_refused_one_can_be_mended(refusing: Refusing) -> None:

@@ -22,6 +22,8 @@ _TOKEN: Final = {
     "readOnly": True,
 }
 _AGENT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+_LOGGING: Final = ("--log-level", "warning", "--component-log-level", "config:error")
+"""What Envoy refuses it would quote in a warning, with its secrets."""
 _ENVOY_RESOURCES: Final = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}
 
 
@@ -176,7 +178,7 @@ def _pod(tenant: str, context: Context) -> dict[str, Any]:
                 **hardened,
                 "name": "envoy",
                 "command": ["/opt/shimmy/bin/envoy"],
-                "args": ["--config-path", "/run/shimmy/envoy.json", "--concurrency", "2", "--log-level", "warning"],
+                "args": ["--config-path", "/run/shimmy/envoy.json", "--concurrency", "2", *_LOGGING],
                 "ports": [{"name": "http", "containerPort": 8080, "protocol": "TCP"}],
                 "readinessProbe": {"httpGet": {"path": "/readyz", "port": "http"}, "periodSeconds": 2},
                 "lifecycle": {

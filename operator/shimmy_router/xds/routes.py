@@ -22,6 +22,9 @@ from shimmy_router.xds.tables import Table
 
 MAX_BODY_BYTES: Final = 10 * 1024 * 1024
 """Longest request. Envoy holds the body in memory until it knows the model."""
+_LATE_SECONDS: Final = 5
+"""What a runner has, when a request's time is over, to end it in the words of its API and to say what was used. Envoy
+would only break it off."""
 _OLLAMA: Final = "Ollama is running"
 """By which clients know an Ollama."""
 _TYPE: Final = "content-type"
@@ -156,9 +159,7 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
     if verdict:
         step = stands_in(model)
         return _stand_in_route(tenant, model, step) if step else used_up(tenant, verdict)
-    seconds = f"{model.timeout_seconds}s"
-    # A request may wait for its turn in silence, longer than the listener allows elsewhere.
-    action: dict[str, Any] = {"cluster": model.cluster, "timeout": seconds, "idle_timeout": seconds}
+    action: dict[str, Any] = {"cluster": model.cluster, **_timeouts(model)}
     own = {headers.MODEL: model.name, headers.ENGINE_TOKEN: model.engine_token}
     if rule := chain_of(model):
         action |= {"cluster": aggregate_name(tenant, model, rule), "retry_policy": fallback_retries(model, rule)}
@@ -174,16 +175,21 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
 
 
 def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str, Any]:
-    seconds = f"{model.timeout_seconds}s"
     own = {headers.MODEL: step.model, headers.ENGINE_TOKEN: step.engine_token}
     said = {headers.MODEL: step.model, headers.REASON: "used_up"}
     return {
         "match": {"prefix": "/"},
         "metadata": _metadata(tenant, model.name),
-        "route": {"cluster": step.cluster, "timeout": seconds, "idle_timeout": seconds},
+        "route": {"cluster": step.cluster, **_timeouts(model)},
         "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
         "response_headers_to_add": [overwrite(header, value) for header, value in said.items()],
     }
+
+
+def _timeouts(model: Model) -> dict[str, str]:
+    """A request may wait for its turn in silence, longer than the listener allows elsewhere."""
+    seconds = f"{model.timeout_seconds + _LATE_SECONDS}s"
+    return {"timeout": seconds, "idle_timeout": seconds}
 
 
 def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:
