@@ -22,6 +22,8 @@ KEYS_PATH: Final = "/openid/v1/jwks"
 
 _SECONDS: Final = 60.0
 """Between two looks: an API server that gets a new key to sign with is restarted for that."""
+_AGAIN_SECONDS: Final = 5.0
+"""After it did not tell."""
 _TIMEOUT: Final = aiohttp.ClientTimeout(total=10)
 _TAKEN: Final = "application/json, application/jwk-set+json"
 """Kubernetes gives the keys as the latter only (RFC 7517, section 8.5), and refuses to give them otherwise."""
@@ -45,7 +47,7 @@ async def watch_issuer(api: ApiClient, store: Store) -> None:
         if found or not known:
             store.replace(ISSUER_KIND, found)
             known = True
-        await asyncio.sleep(_SECONDS)
+        await asyncio.sleep(_SECONDS if found else _AGAIN_SECONDS)
 
 
 async def _fetch(client: Any) -> dict[str, Any]:
