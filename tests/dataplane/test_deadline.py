@@ -13,7 +13,7 @@ from devkit.waiting import until
 
 PATH = "/v1/chat/completions"
 SECONDS = 1
-LONG = {"text": "[[tokens=400]]", "max_tokens": 400}
+LONG = chat("[[tokens=400]]", max_tokens=400)
 """Twice what there is time for."""
 
 
@@ -34,11 +34,11 @@ def client(fleet: Fleet, tmp_path_factory: pytest.TempPathFactory) -> Iterator[h
 
 
 def test_an_answer_that_is_late_is_an_error(client: httpx.Client) -> None:
-    answer = client.post(PATH, json=chat(**LONG))
+    answer = client.post(PATH, json=LONG)
     assert (answer.status_code, answer.json()["error"]["code"]) == (504, "engine_timeout")
 
 
 def test_a_stream_that_is_late_ends_with_an_error_event(client: httpx.Client) -> None:
-    answer = client.post(PATH, json=chat(**LONG, stream=True))
+    answer = client.post(PATH, json=LONG | {"stream": True})
     assert answer.status_code == 200
     assert events(answer.content)[-1]["error"]["code"] == "engine_timeout"
