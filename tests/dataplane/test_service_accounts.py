@@ -14,6 +14,8 @@ from devkit.testing import api_server as api_server
 from devkit.waiting import until
 
 AUDIENCE = "shimmy"
+NAMESPACES = ("shimmy-system", "shop")
+"""The first is there already where another test has used the API server."""
 WEB = "system:serviceaccount:shop:web"
 
 
@@ -23,8 +25,8 @@ def router(api_server: Cluster, tmp_path: Path) -> Iterator[Plane]:
     api_server.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "crds"))
     crds = [f"crd/{path.stem}" for path in (REPOSITORY / "crds").glob("*.yaml")]
     api_server.kubectl("wait", "--for=condition=Established", "--timeout=30s", *crds)
-    for namespace in ("shimmy-system", "shop"):
-        api_server.kubectl("create", "namespace", namespace)
+    namespaces = [{"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}} for name in NAMESPACES]
+    api_server.kubectl("apply", "--server-side", "-f", "-", standard_input=yaml.safe_dump_all(namespaces))
     for account in ("web", "stranger"):
         api_server.kubectl("create", "serviceaccount", account, "-n", "shop")
     entry = {"name": "pods", "audience": AUDIENCE, "values": [WEB]}
