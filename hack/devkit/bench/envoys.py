@@ -189,10 +189,11 @@ def _stream() -> str:
     return "".join((*pieces, event({}, "stop"), "data: [DONE]\n\n"))
 
 
-def answers(port: int) -> None:
+def answers(port: int, *, stream: bool = False) -> None:
     """Wait until a proxy answers the benchmark's request with 200."""
+    body = json.dumps(BODY | {"stream": stream})
     command = ["curl", "-s", "-o", "/dev/null", "-w", "%{http_code}", f"http://{HOST}:{port}/v1/chat/completions"]
-    command += ["-H", f"authorization: Bearer {KEY}", "-H", "content-type: application/json", "-d", json.dumps(BODY)]
+    command += ["-H", f"authorization: Bearer {KEY}", "-H", "content-type: application/json", "-d", body]
     until(
         lambda: subprocess.run(command, capture_output=True, text=True, check=False).stdout == "200",
         f"port {port}",

@@ -109,7 +109,7 @@ def _rounds(
         upstream = stack.enter_context((stream_stub if stream else stub)(folder))
         proxies = {name: stack.enter_context(start(folder, upstream)) for name, start in starts.items()}
         for proxy in proxies.values():
-            answers(proxy.port)
+            answers(proxy.port, stream=stream)
         for number in range(rounds):
             for name in sorted(proxies, reverse=bool(number % 2)):
                 found[name].append(measure(proxies[name], script))
