@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, ExitStack
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final, TypeVar
+from typing import Final, NamedTuple, TypeVar
 
 from devkit import packages
 from devkit.bench.envoys import BODY, EVENTS, HOST, KEY, Proxy, answers, plain, shimmy, stream_stub, stub
@@ -71,6 +71,15 @@ class Events:
     """Events per second."""
 
 
+class _Load(NamedTuple):
+    """What a proxy did, and the seconds of CPU that it and our agent used for that."""
+
+    requests: int
+    seconds: int
+    cpu: float
+    agent: float
+
+
 def run(rounds: int, seconds: int, *, peers: bool = False) -> bool:
     """Measure and print; whether all goals are met that were measured.
 
@@ -118,25 +127,25 @@ def _rounds(
 
 
 def _whole(proxy: Proxy, script: Path, seconds: int) -> Run:
-    while True:
-        cpu, agent = _cpu(proxy.process), _cpu(proxy.agent)
-        requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
-        cpu, agent = _cpu(proxy.process) - cpu, _cpu(proxy.agent) - agent
-        if requests >= _FEWEST:
-            break
-        seconds *= 2
-    _, p50, p99 = _wrk(proxy.port, script, connections=1, seconds=max(1, seconds // 2))
+    loaded = _load(proxy, script, seconds)
+    _, p50, p99 = _wrk(proxy.port, script, connections=1, seconds=max(1, loaded.seconds // 2))
     memory = resident_mib(proxy.process) + (resident_mib(proxy.agent) if proxy.agent else 0)
-    return Run(cpu / requests, agent / requests, p50, p99, requests / seconds, memory)
+    requests = loaded.requests
+    return Run(loaded.cpu / requests, loaded.agent / requests, p50, p99, requests / loaded.seconds, memory)
 
 
 def _events(proxy: Proxy, script: Path, seconds: int) -> Events:
+    loaded = _load(proxy, script, seconds)
+    events = loaded.requests * EVENTS
+    return Events(loaded.cpu / events, events / loaded.seconds)
+
+
+def _load(proxy: Proxy, script: Path, seconds: int) -> _Load:
     while True:
-        cpu = _cpu(proxy.process)
+        cpu, agent = _cpu(proxy.process), _cpu(proxy.agent)
         requests, _, _ = _wrk(proxy.port, script, connections=_CONNECTIONS, seconds=seconds)
-        cpu = _cpu(proxy.process) - cpu
         if requests >= _FEWEST:
-            return Events(cpu / requests / EVENTS, requests * EVENTS / seconds)
+            return _Load(requests, seconds, _cpu(proxy.process) - cpu, _cpu(proxy.agent) - agent)
         seconds *= 2
 
 
