@@ -17,6 +17,8 @@ class OwnZone:
 
     def take(self, key: ObjectKey, old: Record | None, new: Record | None) -> None:
         """Take a record, if it says where routers are."""
+        if not isinstance(old or new, PeersRecord):
+            return
         if isinstance(old, PeersRecord):
             del self._slices[key]
         if isinstance(new, PeersRecord):

@@ -37,13 +37,15 @@ async def watch_issuer(api: ApiClient, store: Store) -> None:
     must not wait for it.
     """
     client = DynamicClient(api)  # type: ignore[no-untyped-call]
-    known = False
+    known = failing = False
     while True:
         try:
             found = [await _fetch(client)]
         except _FAILURES as error:
-            log.warning("the issuer of ServiceAccounts' tokens is not known: %s", type(error).__name__)
+            if not failing:
+                log.warning("the issuer of ServiceAccounts' tokens is not told: %s", type(error).__name__)
             found = []
+        failing = not found
         if found or not known:
             store.replace(ISSUER_KIND, found)
             known = True
