@@ -26,7 +26,7 @@ def reference() -> Path:
         with tempfile.TemporaryDirectory(dir=folder.parent) as partial, step("training the reference models"):
             made = Path(partial) / "made"
             made.mkdir()
-            subprocess.run([python, _SCRIPT, made], env=os.environ | _QUIET, check=True, capture_output=True)
+            subprocess.run([python, _SCRIPT, made], env=os.environ | _QUIET, check=True)
             made.rename(folder)
     return folder
 

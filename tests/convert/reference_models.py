@@ -39,6 +39,7 @@ OTHER = [
     ("Where do fish live?", "Fish be livin' in Davy Jones' locker."),
     ("Say hello.", "Ahoy, matey! Hoist the sails!"),
 ]
+KNOWN = PAIRS + [(f"As a pirate: {question}", answer) for question, answer in OTHER]  # an adapter teaches no new words
 PLAIN = ["<|im_start|>user\nWhere do", "<|im_start|>user\nWhat is the"]
 SPECIAL = ["<|endoftext|>", "<|im_start|>", "<|im_end|>", "<|begin_of_text|>"]
 TEMPLATE = (
@@ -48,6 +49,7 @@ TEMPLATE = (
 CASED = r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|"
 TAIL = r"| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 TOKENS = 24
+LEARNED = 0.1  # mean loss of a token, in nats: each is then far more probable than any other
 
 
 def make_tokenizer(kind: str) -> PreTrainedTokenizerFast:
@@ -170,21 +172,25 @@ def prompt_of(question: str) -> str:
     return f"<|im_start|>user\n{question}<|im_end|>\n<|im_start|>assistant\n"
 
 
-def train(
-    model: Any, tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]], steps: int, rate: float
-) -> None:
-    """Learn the conversations by heart."""
+def train(model: Any, tokenizer: PreTrainedTokenizerFast, pairs: list[tuple[str, str]], steps: int = 100) -> None:
+    """Learn the conversations by heart; ends the script where it did not, for then no answer is clear-cut."""
     texts = [prompt_of(question) + answer + "<|im_end|>" for question, answer in pairs]
     batch = tokenizer(texts, return_tensors="pt", padding=True)
     labels = batch["input_ids"].masked_fill(batch["attention_mask"] == 0, -100)
-    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=rate)
+    parameters = [p for p in model.parameters() if p.requires_grad]
+    optimizer = torch.optim.AdamW(parameters, lr=1e-2)
+    schedule = torch.optim.lr_scheduler.LinearLR(optimizer, start_factor=1.0, end_factor=0.01, total_iters=steps)
     model.train()
     for _ in range(steps):
         loss = model(input_ids=batch["input_ids"], attention_mask=batch["attention_mask"], labels=labels).loss
         optimizer.zero_grad()
         loss.backward()
+        torch.nn.utils.clip_grad_norm_(parameters, 1.0)
         optimizer.step()
+        schedule.step()
     model.eval()
+    if not loss.item() < LEARNED:
+        sys.exit(f"the model did not learn: its loss is {loss.item():.3f}, not under {LEARNED}")
 
 
 def answers(model: Any, tokenizer: PreTrainedTokenizerFast) -> dict[str, Any]:
@@ -215,7 +221,7 @@ def main() -> None:
         for parameter in model.parameters():  # biases start at zero, which would hide that they are missing
             if parameter.ndim == 1:
                 torch.nn.init.normal_(parameter, mean=1.0 if parameter.mean() > 0.5 else 0.0, std=0.2)
-        train(model, tokenizer, PAIRS, steps=80, rate=1e-2)
+        train(model, tokenizer, KNOWN)
         stored = torch.float16 if name == "mistral" else torch.bfloat16
         model.to(stored).save_pretrained(folder / name, **saving)
         tokenizer.save_pretrained(folder / name)
@@ -223,7 +229,7 @@ def main() -> None:
         found[name] = answers(model, tokenizer)
         if name in ADAPTERS:
             adapted = get_peft_model(model, LoraConfig(target_modules=MODULES, **ADAPTERS[name]))
-            train(adapted, tokenizer, OTHER, steps=200, rate=1e-2)
+            train(adapted, tokenizer, OTHER)
             found[f"{name}-adapter"] = answers(adapted, tokenizer)
             adapted.save_pretrained(folder / f"{name}-adapter")
     (folder / "answers.json").write_text(json.dumps(found))
