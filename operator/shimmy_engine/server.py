@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, cast
 from hypercorn.asyncio import serve
 from hypercorn.config import Config
 
+from shimmy_engine import connections
 from shimmy_engine.admin import admin_app
 from shimmy_engine.adopted import identify_server
 from shimmy_engine.app import Runner
-from shimmy_engine.connections import close_promptly
 from shimmy_engine.gate import Gate
 from shimmy_engine.journal import Journal
 from shimmy_engine.metrics import Metrics
@@ -73,7 +73,7 @@ async def run(settings: ServerSettings) -> None:
     if settings.admin_port is not None:
         admin = admin_app(slot, runner.distrust)
         apps.append((admin, settings.admin_port, "private interface"))
-    close_promptly()
+    connections.install()
     servers = [_serve(app, settings.host, port, what, settings.limits, closed) for app, port, what in apps]
     tasks = [asyncio.create_task(slot.run()), asyncio.create_task(service.recycle())]
     await asyncio.wait((asyncio.create_task(stop.wait()), *tasks, *servers), return_when=asyncio.FIRST_COMPLETED)

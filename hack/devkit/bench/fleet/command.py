@@ -2,6 +2,7 @@
 
 import argparse
 import asyncio
+import itertools
 import statistics
 import tempfile
 import time
@@ -76,11 +77,22 @@ async def _start(router: Plane, size: Size) -> None:
 async def _load(router: Plane, size: Size, minutes: float) -> bool:
     load = Load(router.port, size, _LOAD_PAUSE_SECONDS)
     before = cpu_seconds(router.agent)
-    await load.run(_CONNECTIONS, minutes * 60)
+    telling = asyncio.create_task(_tell_memory(router))
+    try:
+        await load.run(_CONNECTIONS, minutes * 60)
+    finally:
+        telling.cancel()
     share = (cpu_seconds(router.agent) - before) / (minutes * 60)
     print(f"{minutes:g} min under load, {_PER_SECOND:g} changes/s: {load.requests} requests,", end=" ")
     print(f"{load.failed} not 200, {load.closed} connections closed by Envoy; the agent used {share:.0%} of a core")
     return load.failed == load.closed == 0
+
+
+async def _tell_memory(router: Plane) -> None:
+    """Tell it every minute: it grows until each model was asked for once, and should stop there."""
+    for minute in itertools.count(1):
+        await asyncio.sleep(60)
+        _print_memory(router, f"after {minute} min")
 
 
 def _print_times(state: str, times: Times) -> None:
@@ -95,4 +107,4 @@ def _print_row(name: str, seconds: Sequence[float]) -> None:
 
 
 def _print_memory(router: Plane, moment: str) -> None:
-    print(f"memory {moment}: agent {resident_mib(router.agent):.0f} MiB, Envoy {resident_mib(router.envoy):.0f} MiB")
+    print(f"memory {moment}: agent {resident_mib(router.agent):.0f} MiB, Envoy {resident_mib(router.envoy):.0f} MiB", flush=True)
