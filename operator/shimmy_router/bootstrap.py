@@ -60,6 +60,8 @@ def bootstrap(settings: BootstrapSettings) -> dict[str, Any]:
             "listeners": _listeners(settings),
             "clusters": [_agent(AGENT_CLUSTER, settings.agent_socket), _agent(CALLS_CLUSTER, settings.agent_socket)],
         },
+        # Nothing takes them but the admin interface.
+        "stats_flush_on_admin": True,
         # Statistics of every model's cluster would cost more memory than the cluster itself.
         "stats_config": {"stats_matcher": {"inclusion_list": {"patterns": _statistics()}}},
         "overload_manager": _overload_manager(settings),

@@ -33,7 +33,9 @@ _OUTLIER_DETECTION: Final = {
     "enforcing_consecutive_5xx": 100,
     "enforcing_consecutive_gateway_failure": 0,
     "enforcing_success_rate": 0,
-    "interval": "1s",
+    # How often Envoy looks whose ejection is over. It does so for all clusters at once: 30 ms for 10,000 of them, in
+    # which it takes no change.
+    "interval": "5s",
     "base_ejection_time": "1s",
     "max_ejection_time": "30s",
     # A pod that is the only one stays.

@@ -34,8 +34,11 @@ class Editor:
         self._port = port
         self._random = random.Random(seed)
 
-    async def measure(self, router: int, rounds: int) -> Times:
-        """Add a model and a key to some tenant, and take both away again; so many times."""
+    async def measure(self, router: int, rounds: int, pause: float = 0.0) -> Times:
+        """Add a model and a key to some tenant, and take both away again; so many times.
+
+        `pause` is the time in seconds that follows each round: Envoy drops the cluster after it has answered 404.
+        """
         times, client = Times(), Client(router)
         for _ in range(rounds):
             number = self._random.randrange(0, self._size.tenants, 2)
@@ -51,6 +54,7 @@ class Editor:
             self._server.delete(objects.model(number, _NEW))
             self._server.delete(objects.pods(number, _NEW, self._port))
             await becomes(client, objects.key(number), _NEW, 404)
+            await asyncio.sleep(pause)
         client.close()
         return times
 

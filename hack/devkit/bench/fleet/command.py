@@ -23,6 +23,8 @@ from devkit.progress import say
 
 _CONNECTIONS: Final = 8
 _PER_SECOND: Final = 20.0
+_IDLE_SECONDS: Final = 0.1
+"""Between two changes on an idle machine, so that one ends before the next begins."""
 _LOAD_PAUSE_SECONDS: Final = 0.02
 
 
@@ -53,7 +55,7 @@ async def _bench(folder: Path, size: Size, rounds: int, minutes: float) -> bool:
             with plane(folder, folder / "kubeconfig") as router:
                 await _start(router, size)
                 editor = Editor(server, size, port, seed=1)
-                _print_times("idle", await editor.measure(router.port, rounds))
+                _print_times("idle", await editor.measure(router.port, rounds, _IDLE_SECONDS))
                 changing = asyncio.create_task(Editor(server, size, port, seed=2).keep_changing(_PER_SECOND))
                 try:
                     _print_times(f"{_PER_SECOND:g} changes/s", await editor.measure(router.port, rounds))
