@@ -50,7 +50,8 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         "extensions.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix=STAT_PREFIX,
         early_header_mutation_extensions=[_early_mutation()],
-        use_remote_address=True,
+        # A client is where its connection comes from: by now nothing says anything else, and pods are told nothing.
+        use_remote_address=False,
         always_set_request_id_in_response=True,
         normalize_path=True,
         merge_slashes=True,
@@ -93,7 +94,7 @@ def _early_mutation() -> dict[str, Any]:
     mutations: list[dict[str, Any]] = [
         {"remove_on_match": {"key_matcher": {"prefix": prefix}}}
         # Envoy obeys x-envoy-* (timeouts, retries) from addresses that it takes for internal: any pod's.
-        for prefix in (headers.PREFIX, "x-envoy-")
+        for prefix in (headers.PREFIX, "x-envoy-", "x-forwarded-")
     ]
     mutations.append({"remove": headers.REQUEST_ID})
     mutations.append({"append": overwrite(filters.KEY, f"%REQ(authorization?x-api-key)% sk-{filters.NO_KEY}")})

@@ -63,6 +63,16 @@ def test_a_pod_is_told_who_asks_for_what(router: Plane, upstream: Recorder) -> N
     assert sent["te"] == "trailers"
 
 
+def test_a_pod_is_not_told_where_a_client_is(router: Plane, upstream: Recorder) -> None:
+    upstream.go_on.set()
+    said = {"x-forwarded-for": "8.8.8.8", "x-forwarded-host": "client.example", "x-forwarded-proto": "gopher"}
+    with router.client(key_of("a")) as client:
+        assert client.post(PATH, json=chat(), headers=said).is_success
+    sent = upstream.headers[-1]
+    told = {name: text for name, text in sent.items() if name.startswith(("x-forwarded", "x-envoy-", "forwarded"))}
+    assert told == {"x-forwarded-proto": "http", headers.ATTEMPT: "1"}
+
+
 def test_a_stream_comes_through_as_it_is_written(router: Plane, upstream: Recorder) -> None:
     upstream.go_on.clear()
     with router.client(key_of("a")) as client, client.stream("POST", PATH, json=chat(stream=True)) as response:

@@ -1,6 +1,6 @@
 """A tenant's routes: the RouteConfiguration that the scopes of all its keys name."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, Final
 
 from envoy.config.route.v3 import route_pb2
@@ -29,6 +29,8 @@ _OLLAMA: Final = "Ollama is running"
 """By which clients know an Ollama."""
 _TYPE: Final = "content-type"
 _JSON: Final = "application/json"
+_OTHER_METHODS: Final = ("PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "CONNECT")
+"""That no path takes. What is left is GET and HEAD."""
 _MAX_DIRECT_BYTES: Final = 1024 * 1024
 """Longest list of models; Envoy's own bound is 4096 bytes."""
 
@@ -40,9 +42,6 @@ def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Reso
     actions = {name: by_model[model.name] for name, model in lists.by_request(table.models).items()}
     if not actions:  # Envoy refuses a matcher without a value
         actions[filters.NO_MODEL] = _action(_nothing(tenant, {"prefix": "/"}, filters.NO_ROUTE))
-    first = _for_subjects(tenant, table, _other_routes(tenant, table, verdict))
-    others = typed("config.route.v3.RouteList", routes=list(first))
-    header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=filters.ROUTE)
     host = {
         "name": "all",
         "domains": ["*"],
@@ -52,11 +51,8 @@ def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Reso
         "retry_policy": _retry_policy(),
         "include_request_attempt_count": True,
         "matcher": {
-            "matcher_tree": {
-                "input": {"name": "model", "typed_config": header},
-                "exact_match_map": {"map": actions},
-            },
-            "on_no_match": _action(others),
+            "matcher_tree": _by_header(filters.ROUTE, actions),
+            "on_no_match": {"matcher": _unnamed(tenant, table, verdict)},
         },
     }
     configuration = {
@@ -79,31 +75,48 @@ def _limits(tenant: Tenant, table: Table) -> dict[str, Any]:
     }
 
 
-def _other_routes(tenant: Tenant, table: Table, verdict: Verdict | None) -> Iterator[dict[str, Any]]:
+def _unnamed(tenant: Tenant, table: Table, verdict: Verdict | None) -> dict[str, Any]:
     """For a request whose model is not known, or not yet: reached before the filter, and again if it found none."""
     used = verdict if not any(stands_in(model) for model in table.models) else None
-    for match, found_by in pending():
-        yield _pending(tenant, used, match, found_by)
+    posts = [_pending(tenant, used, {"path": path}, by) for method, path, by in pending() if method == "POST"]
+    others = [_pending(tenant, used, only(method, path), by) for method, path, by in pending() if method != "POST"]
     uncounted = {"typed_per_filter_config": ext_proc.switched_off()}
-    for path, body, kind in _lists(table):
-        match = {"path": path, "headers": [_reads()]}
-        yield _direct(tenant, match, 200, body, [overwrite(_TYPE, kind)]) | uncounted
-    yield _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
+    nothing = _nothing(tenant, {"prefix": "/"}, filters.NO_PATH) | uncounted
+    lists = [
+        _direct(tenant, {"path": path}, 200, body, [overwrite(_TYPE, kind)]) | uncounted
+        for path, body, kind in _lists(table)
+    ]
+
+    def one_of(found: Sequence[dict[str, Any]]) -> dict[str, Any]:
+        return _action(typed("config.route.v3.RouteList", routes=_for_subjects(tenant, table, [*found, nothing])))
+
+    by_method = {"POST": one_of(posts)} | dict.fromkeys(_OTHER_METHODS, one_of([]))
+    # A WebSocket begins with GET, over HTTP/2 too: Envoy makes that of its CONNECT.
+    return {"matcher_tree": _by_header(":method", by_method), "on_no_match": one_of([*others, *lists])}
 
 
-def _for_subjects(tenant: Tenant, table: Table, found: Iterable[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+def _by_header(name: str, actions: dict[str, Any]) -> dict[str, Any]:
+    header = typed("type.matcher.v3.HttpRequestHeaderMatchInput", header_name=name)
+    return {"input": {"name": name, "typed_config": header}, "exact_match_map": {"map": actions}}
+
+
+def _for_subjects(tenant: Tenant, table: Table, found: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
     """The routes; those that tokens lead to say to lua/token.lua whom they are for. Keys need no check."""
     subjects = {subject: True for token in tenant.tokens if token.name == table.token for subject in token.subjects}
     said = {filters.TOKEN_FILTER: {"subjects": subjects}} if subjects else {}
-    for route in found:
-        yield route | {"metadata": {"filter_metadata": route["metadata"]["filter_metadata"] | said}}
+    return [route | {"metadata": {"filter_metadata": route["metadata"]["filter_metadata"] | said}} for route in found]
 
 
-def pending() -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
-    """What matches requests whose model is to be found, and the typed_per_filter_config that finds it."""
+def pending() -> Iterator[tuple[str, str, dict[str, Any]]]:
+    """Methods and paths of requests whose model is to be found, and the typed_per_filter_config that finds it."""
     for path in paths.API_PATHS:
-        yield {"path": path, "headers": [_method("POST")]}, filters.reads_body()
-    yield {"path": paths.SOCKET_PATH, "headers": [_method("GET")]}, filters.reads_query()
+        yield "POST", path, filters.reads_body()
+    yield "GET", paths.SOCKET_PATH, filters.reads_query()
+
+
+def only(method: str, path: str) -> dict[str, Any]:
+    """What matches requests with this method and path."""
+    return {"path": path, "headers": [{"name": ":method", "string_match": {"exact": method}}]}
 
 
 def _pending(
@@ -128,14 +141,6 @@ def _lists(table: Table) -> Iterator[tuple[str, str, str]]:
     for path, answer in answers.items():
         yield path, lists.dump(answer), _JSON
     yield paths.ROOT, _OLLAMA, "text/plain"
-
-
-def _method(name: str) -> dict[str, Any]:
-    return {"name": ":method", "string_match": {"exact": name}}
-
-
-def _reads() -> dict[str, Any]:
-    return {"name": ":method", "string_match": {"safe_regex": {"regex": "GET|HEAD"}}}
 
 
 def used_up(tenant: Tenant, verdict: Verdict, match: dict[str, Any] | None = None) -> dict[str, Any]:

@@ -18,7 +18,7 @@ from shimmy_router.xds import ext_proc
 from shimmy_router.xds.filters import JWT_FILTER, NAMESPACE, TOKEN_FILTER, typed
 from shimmy_router.xds.messages import parse
 from shimmy_router.xds.resources import Resource
-from shimmy_router.xds.routes import MAX_BODY_BYTES, pending
+from shimmy_router.xds.routes import MAX_BODY_BYTES, only, pending
 from shimmy_router.xds.scopes import ANONYMOUS, anonymous_scope
 
 _CLOCK_SKEW_SECONDS: Final = 10
@@ -76,10 +76,11 @@ def _unknown(*, tokens: bool) -> Resource:
     }
     routes: list[dict[str, Any]] = []
     if tokens:
-        for match, found_by in pending():
-            headers = [*match["headers"], _LOOKS_LIKE_TOKEN]
+        for method, path, found_by in pending():
+            match = only(method, path)
+            match["headers"].append(_LOOKS_LIKE_TOKEN)
             filters = {**_checks(), **found_by, **ext_proc.present()}
-            routes.append({"match": {**match, "headers": headers}, **refused, "typed_per_filter_config": filters})
+            routes.append({"match": match, **refused, "typed_per_filter_config": filters})
         any_path = {"prefix": "/", "headers": [_LOOKS_LIKE_TOKEN]}
         routes.append({"match": any_path, **refused, "typed_per_filter_config": _checks()})
     routes.append({"match": {"prefix": "/"}, **refused})
