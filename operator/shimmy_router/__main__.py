@@ -52,6 +52,7 @@ def _agent(given: argparse.Namespace) -> None:
     settings = AgentSettings(
         socket=_agent_socket(given.run),
         snapshot=given.run / "snapshot",
+        admin_socket=_admin_socket(given.run),
         host=given.host,
         port=given.metrics_port,
         tenant=given.tenant,

@@ -6,6 +6,7 @@ import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final
 
@@ -25,6 +26,7 @@ from shimmy_router.processing import ProcessingService
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
 from shimmy_router.server import serve
+from shimmy_router.statistics import envoy_statistics
 from shimmy_router.store import Store
 
 log = logging.getLogger(__name__)
@@ -44,6 +46,8 @@ class AgentSettings:
     socket: Path
     """Unix socket for Envoy."""
     snapshot: Path
+    admin_socket: Path
+    """Unix socket of Envoy's admin interface."""
     host: str
     port: int
     """Of metrics, probes and other routers."""
@@ -92,7 +96,14 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
     stop = asyncio.create_task(stopped.wait())
     try:
         async with (
-            serve(settings.host, settings.port, metrics.registry, discovery.settled.is_set, quotas.peers.routes()),
+            serve(
+                settings.host,
+                settings.port,
+                metrics.registry,
+                discovery.settled.is_set,
+                quotas.peers.routes(),
+                statistics=partial(envoy_statistics, settings.admin_socket),
+            ),
             serve_debug(settings.debug_port, fleet, lambda: discovery.refused),
         ):
             done, _ = await asyncio.wait([*tasks, stop], return_when=asyncio.FIRST_COMPLETED)

@@ -23,6 +23,7 @@ _OPERATORS: Final = (
     "%COMMON_DURATION(DS_RX_BEG:DS_TX_END:us)%",
     "%COMMON_DURATION(DS_RX_BEG:DS_TX_BEG:us)%",
     f"%RESP({headers.QUEUE_SECONDS})%",
+    "%UPSTREAM_REQUEST_ATTEMPT_COUNT%",
     # Answers in one piece carry the counts as headers, streams as trailers.
     f"%RESP({headers.PROMPT_TOKENS})%",
     f"%TRAILER({headers.PROMPT_TOKENS})%",
@@ -61,6 +62,8 @@ class Entry(NamedTuple):
     """From the request's first byte to the answer's last."""
     first_byte_seconds: float | None
     queue_seconds: float | None
+    retries: int
+    """How often it was sent to a pod again."""
     prompt_tokens: int | None
     completion_tokens: int | None
 
@@ -70,7 +73,7 @@ def entry_of(line: str) -> Entry | None:
     fields = ["" if field == _ABSENT else field for field in line.split(_SEPARATOR)]
     if len(fields) != len(_OPERATORS):
         return None
-    request_id, tenant, key_id, asked, served, reason, status, flags, last, first, queue, *tokens = fields
+    request_id, tenant, key_id, asked, served, reason, status, flags, last, first, queue, tries, *tokens = fields
     code = _count(status)
     if code is None:
         return None
@@ -86,6 +89,7 @@ def entry_of(line: str) -> Entry | None:
         seconds=_microseconds(last),
         first_byte_seconds=_microseconds(first),
         queue_seconds=_decimal(queue),
+        retries=max((_count(tries) or 1) - 1, 0),
         prompt_tokens=_count(tokens[0] or tokens[1]),
         completion_tokens=_count(tokens[2] or tokens[3]),
     )

@@ -67,6 +67,12 @@ class Metrics:
             model,
             registry=registry,
         )
+        self.retries = Counter(
+            "shimmy_router_retries",
+            "How often requests were sent to a pod again; model is the one that served.",
+            model,
+            registry=registry,
+        )
         self.seconds = _histogram(
             "shimmy_router_request_seconds", "From the request's first byte to the answer's last.", registry
         )
@@ -196,7 +202,17 @@ class Metrics:
 class _ModelSeries:
     """The series of one tenant and model, found once."""
 
-    __slots__ = ("_first_byte", "_metrics", "_place", "_queue", "_reasons", "_requests", "_seconds", "_tokens")
+    __slots__ = (
+        "_first_byte",
+        "_metrics",
+        "_place",
+        "_queue",
+        "_reasons",
+        "_requests",
+        "_retries",
+        "_seconds",
+        "_tokens",
+    )
 
     def __init__(self, metrics: Metrics, tenant: str, model: str, asked: str) -> None:
         self._metrics = metrics
@@ -204,6 +220,7 @@ class _ModelSeries:
         self._requests: dict[tuple[int, str], Counter] = {}
         self._reasons: set[str] = set()
         self._tokens = {kind: metrics.tokens.labels(tenant, model, kind) for kind in _KINDS}
+        self._retries = metrics.retries.labels(tenant, model)
         self._seconds = metrics.seconds.labels(tenant, model)
         self._first_byte = metrics.first_byte_seconds.labels(tenant, model)
         self._queue = metrics.queue_seconds.labels(tenant, model)
@@ -214,6 +231,8 @@ class _ModelSeries:
         if requests is None:
             requests = self._requests[end] = self._metrics.requests.labels(*self._place, str(end[0]), end[1])
         requests.inc()
+        if entry.retries:
+            self._retries.inc(entry.retries)
         if entry.reason in _REASONS:
             self._reasons.add(entry.reason)
             self._metrics.fallbacks.labels(*self._place, entry.reason).inc()
@@ -236,6 +255,7 @@ class _ModelSeries:
             metrics.fallbacks.remove(*self._place, reason)
         if not whole:
             return
+        metrics.retries.remove(tenant, model)
         for kind in _KINDS:
             metrics.tokens.remove(tenant, model, kind)
         for histogram in (metrics.seconds, metrics.first_byte_seconds, metrics.queue_seconds):

@@ -1,6 +1,6 @@
 """The agent's own HTTP endpoints: /metrics for Prometheus, /healthz and /readyz for the kubelet."""
 
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable
 from contextlib import asynccontextmanager
 
 from aiohttp import web
@@ -10,12 +10,22 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 
 @asynccontextmanager
 async def serve(
-    host: str, port: int, registry: CollectorRegistry, ready: Callable[[], bool], others: Iterable[web.RouteDef] = ()
+    host: str,
+    port: int,
+    registry: CollectorRegistry,
+    ready: Callable[[], bool],
+    others: Iterable[web.RouteDef] = (),
+    *,
+    statistics: Callable[[], Awaitable[bytes]],
 ) -> AsyncIterator[None]:
-    """Listen while the context lasts. /healthz answers as long as the event loop turns."""
+    """Listen while the context lasts. /healthz answers as long as the event loop turns.
+
+    What `statistics` gives follows the registry's metrics.
+    """
 
     async def metrics(_: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        text = generate_latest(registry) + await statistics()
+        return web.Response(body=text, headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def healthz(_: web.Request) -> web.Response:
         return web.Response(text="ok")

@@ -1,6 +1,7 @@
 """What the router tells those who look after it."""
 
 import json
+import re
 import socket
 from collections.abc import Iterator
 from typing import Any
@@ -81,6 +82,14 @@ def test_a_question_without_an_answer_is_refused(router: Plane, question: dict[s
 def test_explanations_are_not_on_the_port_that_prometheus_reaches(router: Plane) -> None:
     response = httpx.get(f"http://{HOST}:{router.metrics_port}/debug/tenants", trust_env=False)
     assert response.status_code == 404
+
+
+def test_metrics_have_what_envoy_itself_counts(router: Plane) -> None:
+    with router.client() as client:
+        client.get("/v1/models")
+        found = re.search(r"^envoy_http_downstream_cx_active\{.*\} (\d+)$", router.metrics(), re.MULTILINE)
+        assert found
+        assert int(found[1]) >= 1
 
 
 def test_explanations_are_on_the_loopback_address_only(router: Plane) -> None:

@@ -161,6 +161,8 @@ def test_a_request_that_waits_goes_to_a_pod_that_becomes_idle(fleet: Fleet) -> N
         assert waiting.result(SOON) == [idle]
         assert fleet.pods[queue].metric("shimmy_engine_requests_in_flight") == 1
         assert 'shimmy_router_moves_total{model="m",tenant="a"} 1.0' in router.metrics()
+        retries = 'shimmy_router_retries_total{model="m",tenant="a"} 1.0'
+        until(lambda: retries in router.metrics(), "the second try to be counted", seconds=SOON)
 
 
 def test_of_idle_pods_a_router_takes_those_in_its_zone(fleet: Fleet) -> None:

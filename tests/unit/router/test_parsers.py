@@ -202,16 +202,17 @@ def test_labels_of_strangers_and_of_what_is_gone_are_no_series() -> None:
     models = (Model("m", "t"), Model("n", "t"))
     tenant = Tenant("t", "shimmy-t", keys=(Key("sk-shimmy-k", "k", "default"),), models=models)
     metrics.know("t", tenant)
-    entry = Entry("id", "t", "k", "m", "n", "no_pod", 200, "completed", 1.0, 0.5, 0.1, 3, 4)
+    entry = Entry("id", "t", "k", "m", "n", "no_pod", 200, "completed", 1.0, 0.5, 0.1, 2, 3, 4)
     metrics.count(entry)
     metrics.count(entry._replace(asked="n"))
     metrics.count(entry._replace(served="made-up", key_id="made-up"))
-    metrics.count(Entry("id", "", "", "", "", "", 401, "refused", None, None, None, None, None))
+    metrics.count(Entry("id", "", "", "", "", "", 401, "refused", None, None, None, 0, None, None))
     series = _series(metrics)
     assert ("shimmy_router_requests_total", ("t", "n", "m", "200", "completed"), 1.0) in series
     assert ("shimmy_router_requests_total", ("t", "m", "m", "200", "completed"), 1.0) in series
     assert ("shimmy_router_key_tokens_total", ("t", "k", "completion"), 8.0) in series
     assert ("shimmy_router_queue_seconds_count", ("t", "n"), 2.0) in series
+    assert ("shimmy_router_retries_total", ("t", "n"), 4.0) in series
     assert "made-up" not in str(series)
     metrics.count(entry._replace(reason="made-up", queue_seconds=None))
     metrics.moved(models[0])

@@ -1,0 +1,30 @@
+"""Envoy's own statistics, beside the agent's: open connections and requests, memory, its connection to the agent.
+
+Which there are, the bootstrap says. https://www.envoyproxy.io/docs/envoy/latest/operations/admin#get--stats-prometheus
+"""
+
+import logging
+from pathlib import Path
+from typing import Final
+
+import aiohttp
+
+log = logging.getLogger(__name__)
+
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
+
+
+async def envoy_statistics(admin_socket: Path) -> bytes:
+    """Those that have a value, in Prometheus' text format; nothing while Envoy is away."""
+    connector = aiohttp.UnixConnector(path=str(admin_socket))
+    try:
+        async with (
+            aiohttp.ClientSession(
+                "http://envoy", connector=connector, timeout=_TIMEOUT, raise_for_status=True
+            ) as admin,
+            admin.get("/stats/prometheus", params={"usedonly": ""}) as response,
+        ):
+            return await response.read()
+    except (TimeoutError, aiohttp.ClientError) as error:
+        log.debug("Envoy tells no statistics: %s", error)
+        return b""
