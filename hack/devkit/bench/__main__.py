@@ -21,7 +21,13 @@ def main() -> None:
     command.add_argument("--rounds", type=int, default=5, help="interleaved rounds (default: 5)")
     command.add_argument("--seconds", type=int, default=4, help="of load in each round (default: 4)")
     command.add_argument("--peers", action="store_true", help="beside vllm-router and LiteLLM too, from PyPI")
-    command.set_defaults(run=lambda given: router.run(given.rounds, given.seconds, peers=given.peers))
+    command.add_argument(
+        "--events",
+        type=int,
+        default=500,
+        help="of a streamed answer: the fewer, the more weighs what a request costs (default: 500)",
+    )
+    command.set_defaults(run=lambda given: router.run(given.rounds, given.seconds, given.events, peers=given.peers))
     command = commands.add_parser("balance", help="waits for a pod of several, against one ideal queue before all")
     command.add_argument("--runs", type=int, default=5, help="with each number of routers (default: 5)")
     command.add_argument("--requests", type=int, default=300, help="of each run, about 50 s (default: 300)")

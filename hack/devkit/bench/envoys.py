@@ -31,8 +31,6 @@ _ROUTER: Final = "type.googleapis.com/envoy.extensions.filters.http.router.v3.Ro
 _UPSTREAM: Final = "type.googleapis.com/envoy.extensions.upstreams.http.v3.HttpProtocolOptions"
 _START_SECONDS: Final = 120
 """The longest that a proxy may take on a busy machine: LiteLLM imports for half a minute."""
-EVENTS: Final = 100
-"""Of a streamed answer."""
 
 
 class Proxy(NamedTuple):
@@ -62,12 +60,12 @@ def stub(folder: Path) -> Iterator[int]:
 
 
 @contextmanager
-def stream_stub(folder: Path) -> Iterator[int]:
-    """A server that answers every request by a stream of EVENTS events, each written by itself; its port."""
+def stream_stub(folder: Path, events: int) -> Iterator[int]:
+    """A server that answers every request by a stream of so many events, each written by itself; its port."""
     (port,) = free(1)
-    events = folder / "events"
-    events.write_text(_stream(), encoding="utf-8")
-    with process([str(binaries.ensure("sse")), f"{HOST}:{port}", str(events)], folder / "sse.log"):
+    answer = folder / "events"
+    answer.write_text(_stream(events), encoding="utf-8")
+    with process([str(binaries.ensure("sse")), f"{HOST}:{port}", str(answer)], folder / "sse.log"):
         yield port
 
 
@@ -179,13 +177,13 @@ def process(command: Sequence[str], log: Path, environment: Mapping[str, str] | 
             started.terminate()
 
 
-def _stream() -> str:
+def _stream(events: int) -> str:
     def event(delta: dict[str, str], reason: str | None) -> str:
         choice = {"index": 0, "delta": delta, "finish_reason": reason}
         named = {"id": "chatcmpl-0", "object": "chat.completion.chunk", "created": 0, "model": MODEL}
         return f"data: {json.dumps(named | {'choices': [choice]})}\n\n"
 
-    pieces = (event({"content": " word"}, None) for _ in range(EVENTS - 2))
+    pieces = (event({"content": " word"}, None) for _ in range(events - 2))
     return "".join((*pieces, event({}, "stop"), "data: [DONE]\n\n"))
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Final, NamedTuple, TypeVar
 
 from devkit import packages
-from devkit.bench.envoys import BODY, EVENTS, HOST, KEY, Proxy, answers, plain, shimmy, stream_stub, stub
+from devkit.bench.envoys import BODY, HOST, KEY, Proxy, answers, plain, shimmy, stream_stub, stub
 from devkit.bench.peers import litellm, vllm_router
 from devkit.bench.procfs import children, cpu_seconds, resident_mib
 from devkit.progress import say
@@ -80,8 +80,8 @@ class _Load(NamedTuple):
     agent: float
 
 
-def run(rounds: int, seconds: int, *, peers: bool = False) -> bool:
-    """Measure and print; whether all goals are met that were measured.
+def run(rounds: int, seconds: int, events: int, *, peers: bool = False) -> bool:
+    """Measure and print; whether all goals are met that were measured. `events` are those of a streamed answer.
 
     Raises:
         packages.MissingError: wrk is missing.
@@ -93,11 +93,11 @@ def run(rounds: int, seconds: int, *, peers: bool = False) -> bool:
         starts |= {VLLM: vllm_router, LITELLM: litellm}
     with tempfile.TemporaryDirectory() as scratch:
         whole = _rounds(Path(scratch), starts, rounds, lambda proxy, script: _whole(proxy, script, seconds))
-        events = _rounds(
-            Path(scratch), starts, rounds, lambda proxy, script: _events(proxy, script, seconds), stream=True
+        streamed = _rounds(
+            Path(scratch), starts, rounds, lambda proxy, script: _events(proxy, script, seconds, events), events
         )
-    _table(whole, events)
-    return _goals(whole, events)
+    _table(whole, streamed, events)
+    return _goals(whole, streamed)
 
 
 def _rounds(
@@ -105,17 +105,20 @@ def _rounds(
     starts: Mapping[str, Start],
     rounds: int,
     measure: Callable[[Proxy, Path], T],
-    *,
-    stream: bool = False,
+    events: int = 0,
 ) -> dict[str, list[T]]:
-    """Each proxy's measurements. The proxies take turns, in both directions: who comes after whom must not matter."""
+    """Each proxy's measurements, of streams if these have events.
+
+    The proxies take turns, in both directions: who comes after whom must not matter.
+    """
+    stream = events > 0
     folder = scratch / ("stream" if stream else "whole")
     folder.mkdir()
     script = folder / "request.lua"
     script.write_text(_SCRIPT.format(key=KEY, body=json.dumps(BODY | {"stream": stream})), encoding="utf-8")
     found: dict[str, list[T]] = {name: [] for name in starts}
     with ExitStack() as stack:
-        upstream = stack.enter_context((stream_stub if stream else stub)(folder))
+        upstream = stack.enter_context(stream_stub(folder, events) if stream else stub(folder))
         proxies = {name: stack.enter_context(start(folder, upstream)) for name, start in starts.items()}
         for proxy in proxies.values():
             answers(proxy.port, stream=stream)
@@ -134,9 +137,9 @@ def _whole(proxy: Proxy, script: Path, seconds: int) -> Run:
     return Run(loaded.cpu / requests, loaded.agent / requests, p50, p99, requests / loaded.seconds, memory)
 
 
-def _events(proxy: Proxy, script: Path, seconds: int) -> Events:
+def _events(proxy: Proxy, script: Path, seconds: int, each: int) -> Events:
     loaded = _load(proxy, script, seconds)
-    events = loaded.requests * EVENTS
+    events = loaded.requests * each
     return Events(loaded.cpu / events, events / loaded.seconds)
 
 
@@ -170,7 +173,7 @@ def _wrk(port: int, script: Path, *, connections: int, seconds: int) -> tuple[in
     return int(requests[1]), median, tail
 
 
-def _table(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[Events]]) -> None:
+def _table(whole: Mapping[str, Sequence[Run]], streamed: Mapping[str, Sequence[Events]], events: int) -> None:
     print(
         f"{'medians':14} {'CPU us/request':>15} {'agent us/request':>17} {'p50 us':>7} {'p99 us':>7}"
         f" {'requests/s':>11} {'events/s':>9} {'CPU us/event':>13} {'MiB':>5}"
@@ -178,12 +181,12 @@ def _table(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[Eve
     for name, runs in whole.items():
         middle = {field: statistics.median(getattr(found, field) for found in runs) for field in Run.__slots__}
         agent = f"{middle['agent'] * 1e6:17.1f}" if name == OURS else f"{'-':>17}"
-        rate, cpu = (statistics.median(getattr(found, field) for found in events[name]) for field in ("rate", "cpu"))
+        rate, cpu = (statistics.median(getattr(found, field) for found in streamed[name]) for field in ("rate", "cpu"))
         print(
             f"{name:14} {middle['cpu'] * 1e6:15.1f} {agent} {middle['p50'] * 1e6:7.0f} {middle['p99'] * 1e6:7.0f}"
             f" {middle['rate']:11.0f} {rate:9.0f} {cpu * 1e6:13.2f} {middle['memory']:5.0f}"
         )
-    print(f"latencies at 1 connection, rates at {_CONNECTIONS}; MiB with the agent's")
+    print(f"latencies at 1 connection, rates at {_CONNECTIONS}; {events} events a stream; MiB with the agent's")
 
 
 def _goals(whole: Mapping[str, Sequence[Run]], events: Mapping[str, Sequence[Events]]) -> bool:

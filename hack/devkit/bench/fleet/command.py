@@ -109,4 +109,7 @@ def _print_row(name: str, seconds: Sequence[float]) -> None:
 
 
 def _print_memory(router: Plane, moment: str) -> None:
-    print(f"memory {moment}: agent {resident_mib(router.agent):.0f} MiB, Envoy {resident_mib(router.envoy):.0f} MiB", flush=True)
+    print(
+        f"memory {moment}: agent {resident_mib(router.agent):.0f} MiB, Envoy {resident_mib(router.envoy):.0f} MiB",
+        flush=True,
+    )
