@@ -2,7 +2,8 @@
 
 One JSON object per line, `{"inFlight":1,"queued":3}`: at once, at every change, and at least every ten seconds. A pod
 that several models share also tells which one it has, or is loading, and when that changed last and a request ended
-last: `"model":"m","swapped":0.0,"used":1795853467.5`, in seconds since the epoch, 0 for never.
+last: `"model":"m","swapped":0.0,"used":1795853467.5`, in seconds since the epoch, 0 for never. One whose engine is down
+for the moment tells `"ready":false`: a request that comes waits until it is back.
 
 POST /internal/release?model=NAME&to=POD: one of the requests that wait for this model is refused with 503 `moved`, so
 that the router sends it to the pod that has become idle. All routers see that pod, and each may say so: within a
@@ -103,4 +104,6 @@ class LoadStreams:
         load: dict[str, object] = {"inFlight": self._gate.in_flight, "queued": self._gate.queued}
         if (slot := self._slot) and len(slot.models) > 1:
             load |= {"model": slot.target or slot.model, "swapped": slot.swapped, "used": self._gate.used}
+        if slot and slot.restarting:
+            load["ready"] = False
         return json.dumps(load, separators=(",", ":")).encode() + b"\n"

@@ -75,6 +75,11 @@ class Slot:
         """Name of the model that is served now."""
         return self.served.settings.name
 
+    @property
+    def restarting(self) -> bool:
+        """Whether the model's engine is down, and comes back by itself."""
+        return self.target is None and not self.served.supervisor.ready
+
     def holds(self, model: str) -> bool:
         """Whether a request for this model may wait here."""
         return model in self.models if self.on_demand else model == (self.target or self.model)
@@ -84,6 +89,7 @@ class Slot:
         try:
             while True:
                 self._changed.clear()
+                self.served.supervisor.changed = self._gate.touch
                 self._engine = asyncio.create_task(self.served.supervisor.run())
                 await self._changed.wait()
         finally:

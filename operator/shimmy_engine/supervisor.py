@@ -66,6 +66,8 @@ class Supervisor:
         """Bytes of memory of the server's own when it was looked at last."""
         self.failed = asyncio.Event()
         """Set once a start has led to no answer."""
+        self.changed: Callable[[], None] = lambda: None
+        """Called whenever it becomes ready, or is so no more."""
         self.oversized = asyncio.Event()
         """Set while the server uses more memory than it may."""
         self._start = start
@@ -112,8 +114,15 @@ class Supervisor:
         """Kill the server and start another one; its model is not ready meanwhile."""
         log.warning("restarting the engine: %s", why)
         self.problem = why
-        self._ready.clear()
+        self._be_ready(False)
         self._restart.set()
+
+    def _be_ready(self, ready: bool) -> None:
+        if ready:
+            self._ready.set()
+        else:
+            self._ready.clear()
+        self.changed()
 
     async def verify(self) -> None:
         """After a failed generation: find out whether the engine still works, and restart it where it does not.
@@ -163,7 +172,7 @@ class Supervisor:
         except EngineFailedError as error:
             self._fail(error)
         finally:
-            self._ready.clear()
+            self._be_ready(False)
             self._upstream = self._server = None
             await server.stop()
             await upstream.aclose()
@@ -180,7 +189,7 @@ class Supervisor:
         """Hold the server ready until it ends or has to."""
         self._failed_starts, self.gave_up, self.problem = 0, False, ""
         self._upstream = upstream
-        self._ready.set()
+        self._be_ready(True)
         since = time.monotonic()
         asked = asyncio.create_task(self._restart.wait())
         try:

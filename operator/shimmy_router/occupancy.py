@@ -121,6 +121,8 @@ def moves(loads: Mapping[Address, float]) -> dict[Address, list[Address]]:
 def parse_load(line: bytes) -> tuple[float, Slot | None]:
     """Requests that a pod has, and of one that several models share, which one it has; from a line of its stream.
 
+    A restart of its engine counts as a request more.
+
     Raises:
         ValueError: it is none.
     """
@@ -132,4 +134,4 @@ def parse_load(line: bytes) -> tuple[float, Slot | None]:
         raise ValueError(f"no load: {type(error).__name__}") from error
     if not isinstance(load, int) or not 0 <= load <= _MOST:
         raise ValueError("no number of requests")
-    return float(load), slot
+    return float(load + (told.get("ready") is False)), slot

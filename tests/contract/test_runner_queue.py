@@ -1,6 +1,8 @@
 """Who is served when several tenants ask at once, and what the runner says of its queue. Against the fake."""
 
 import json
+import os
+import signal
 import statistics
 import threading
 from collections.abc import Callable, Generator
@@ -90,6 +92,14 @@ def test_the_load_is_told_as_it_changes_until_the_runner_drains(llama: Program, 
         running.terminate()
         assert list(lines) == []
         assert running.process.wait(20) == 0
+
+
+def test_an_engine_that_is_down_for_the_moment_is_told(llama: Program, tmp_path: Path) -> None:
+    with runner(llama, tmp_path) as running, closing(over_http1(running)) as lines:
+        assert load(next(lines)) == {"inFlight": 0, "queued": 0}
+        os.kill(running.engine_pid(), signal.SIGKILL)
+        assert load(next(lines)) == {"inFlight": 0, "queued": 0, "ready": False}
+        assert load(next(lines)) == {"inFlight": 0, "queued": 0}
 
 
 @pytest.mark.parametrize(("attempt", "answer", "status"), [("1", 200, 503), ("4", 204, 200)], ids=["early", "last"])

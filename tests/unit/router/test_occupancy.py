@@ -130,6 +130,11 @@ def test_nonsense_is_no_load(line: bytes) -> None:
         parse_load(line)
 
 
+def test_a_pod_whose_engine_restarts_counts_as_if_it_had_a_request_more() -> None:
+    assert parse_load(b'{"inFlight":0,"queued":0,"ready":false}') == (1.0, None)
+    assert parse_load(b'{"inFlight":1,"queued":2,"ready":true}') == (3.0, None)
+
+
 def test_a_pod_that_models_share_says_which_one_it_has() -> None:
     line = b'{"inFlight":1,"queued":2,"model":"m","swapped":3.5,"used":0}'
     assert parse_load(line) == (3.0, Slot("m", 3.5, 0.0))
