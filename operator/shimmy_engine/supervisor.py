@@ -114,15 +114,9 @@ class Supervisor:
         """Kill the server and start another one; its model is not ready meanwhile."""
         log.warning("restarting the engine: %s", why)
         self.problem = why
-        self._be_ready(False)
-        self._restart.set()
-
-    def _be_ready(self, ready: bool) -> None:
-        if ready:
-            self._ready.set()
-        else:
-            self._ready.clear()
+        self._ready.clear()
         self.changed()
+        self._restart.set()
 
     async def verify(self) -> None:
         """After a failed generation: find out whether the engine still works, and restart it where it does not.
@@ -172,7 +166,8 @@ class Supervisor:
         except EngineFailedError as error:
             self._fail(error)
         finally:
-            self._be_ready(False)
+            self._ready.clear()
+            self.changed()
             self._upstream = self._server = None
             await server.stop()
             await upstream.aclose()
@@ -189,7 +184,8 @@ class Supervisor:
         """Hold the server ready until it ends or has to."""
         self._failed_starts, self.gave_up, self.problem = 0, False, ""
         self._upstream = upstream
-        self._be_ready(True)
+        self._ready.set()
+        self.changed()
         since = time.monotonic()
         asked = asyncio.create_task(self._restart.wait())
         try:
