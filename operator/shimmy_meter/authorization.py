@@ -30,7 +30,7 @@ class Attempt:
 
     def __str__(self) -> str:
         if self.metric:
-            return f'get resource "{self.metric}" in API group "{GROUP}" in the namespace "{self.namespace}"'
+            return f'list resource "{self.metric}" in API group "{GROUP}" in the namespace "{self.namespace}"'
         return f'get path "{self.path}"'
 
 
@@ -63,13 +63,17 @@ class Authorizer:
 
 
 def spec(user: User, attempt: Attempt) -> dict[str, Any]:
-    """A SubjectAccessReview's spec."""
+    """A SubjectAccessReview's spec.
+
+    The path of a metric names no single object, which every API server reads as `list`
+    (pkg/endpoints/request/requestinfo.go of k8s.io/apiserver); the one in front asks for the same.
+    """
     what: dict[str, Any] = {"nonResourceAttributes": {"path": attempt.path, "verb": "get"}}
     if attempt.metric:
         what = {
             "resourceAttributes": {
                 "namespace": attempt.namespace,
-                "verb": "get",
+                "verb": "list",
                 "group": GROUP,
                 "version": VERSION,
                 "resource": attempt.metric,

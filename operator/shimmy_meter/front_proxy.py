@@ -13,6 +13,11 @@ from urllib.parse import unquote
 
 CONFIG_NAMESPACE: Final = "kube-system"
 CONFIG_MAP: Final = "extension-apiserver-authentication"
+_ANONYMOUS: Final = "system:anonymous"
+_AUTHENTICATED: Final = "system:authenticated"
+_UNAUTHENTICATED: Final = "system:unauthenticated"
+"""Every user but the anonymous one is in the second, also those of whom a front proxy does not say it: the API server
+asks for OpenAPI documents as a user without groups (pkg/authentication/group of k8s.io/apiserver does the same)."""
 
 Certificate = Mapping[str, Any]
 """As ssl.SSLSocket.getpeercert() has it: of a certificate that the authority has signed, else empty."""
@@ -83,6 +88,8 @@ class FrontProxy:
         if not name:
             return None
         groups = tuple(value for header in self.group_headers for value in headers.getall(header, ()))
+        if name != _ANONYMOUS and not {_AUTHENTICATED, _UNAUTHENTICATED} & set(groups):
+            groups += (_AUTHENTICATED,)
         return User(name, _first(headers, self.uid_headers), groups, tuple(sorted(self._extra(headers).items())))
 
     def _extra(self, headers: Headers) -> dict[str, tuple[str, ...]]:

@@ -32,7 +32,7 @@ def test_what_is_asked() -> None:
         "extra": {"scopes": ["x"]},
         "resourceAttributes": {
             "namespace": "ns",
-            "verb": "get",
+            "verb": "list",
             "group": "external.metrics.k8s.io",
             "version": "v1beta1",
             "resource": "shimmy_model_load",

@@ -21,7 +21,9 @@ def certificate(name: str) -> dict[str, Any]:
 
 def test_the_front_proxy_says_who_calls() -> None:
     proxy = FrontProxy.read(DATA)
-    assert proxy.user(certificate("front-proxy-client"), HEADERS) == User("anna", "", ("a", "b"))
+    assert proxy.user(certificate("front-proxy-client"), HEADERS) == User(
+        "anna", "", ("a", "b", "system:authenticated")
+    )
 
 
 def test_extra_names_are_decoded_and_in_small_letters() -> None:
@@ -49,7 +51,7 @@ def test_nobody_else_does(shown: dict[str, Any] | None) -> None:
 
 def test_without_allowed_names_the_authority_is_enough() -> None:
     proxy = FrontProxy.read(DATA | {"requestheader-allowed-names": "[]"})
-    assert proxy.user(certificate("other"), HEADERS) == User("anna", "", ("a", "b"))
+    assert proxy.user(certificate("other"), HEADERS) == User("anna", "", ("a", "b", "system:authenticated"))
     assert proxy.user(None, HEADERS) is None
 
 
@@ -69,3 +71,20 @@ def test_a_proxy_that_names_nobody() -> None:
 def test_a_config_map_that_does_not_say(change: dict[str, str]) -> None:
     with pytest.raises(ConfigError):
         FrontProxy.read(DATA | change)
+
+
+@pytest.mark.parametrize(
+    ("name", "given", "groups"),
+    [
+        ("anna", [], ("system:authenticated",)),
+        ("anna", ["system:authenticated", "a"], ("system:authenticated", "a")),
+        ("anna", ["system:unauthenticated"], ("system:unauthenticated",)),
+        ("system:anonymous", [], ()),
+    ],
+)
+def test_every_user_but_the_anonymous_one_is_authenticated(
+    name: str, given: list[str], groups: tuple[str, ...]
+) -> None:
+    headers = CIMultiDict([("X-Remote-User", name), *(("X-Remote-Group", group) for group in given)])
+    found = FrontProxy.read(DATA).user(certificate("front-proxy-client"), headers)
+    assert found == User(name, "", groups)

@@ -1,0 +1,118 @@
+"""The metrics server as a process: listens, and keeps up with certificates, tokens and the front proxy."""
+
+import asyncio
+import logging
+import ssl
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from aiohttp import web
+
+from shimmy_meter.authorization import Authorizer
+from shimmy_meter.kube import ApiServer, UnavailableError, connect
+from shimmy_meter.loads import SILENT_SECONDS, Loads
+from shimmy_meter.server import Callers, MetricsServer
+from shimmy_meter.tls import ServerTls
+
+log = logging.getLogger(__name__)
+
+_FILES_SECONDS: Final = 1.0
+"""Between two looks at the certificate and the tokens."""
+_PROXY_SECONDS: Final = 30.0
+"""Between two looks at who the front proxy is; an authority is there long before the certificates that it signs."""
+_RETRY_SECONDS: Final = 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """Of the process."""
+
+    host: str
+    port: int
+    tls_folder: Path
+    token_file: Path
+    """Tokens of routers, one a line; of two, one is on its way out."""
+    kubeconfig: str | None
+    leave_seconds: float
+    """To go on after the signal to end: the API server may not have heard of it yet."""
+
+
+class Keeper:
+    """Keeps whom to believe, and the certificate, as they are."""
+
+    def __init__(self, settings: Settings, api: ApiServer) -> None:
+        self._token_file = settings.token_file
+        self._api = api
+        self._started = time.monotonic()
+        self.callers = Callers(tokens=_tokens(settings.token_file))
+        self.tls = ServerTls(settings.tls_folder)
+
+    def ready(self) -> bool:
+        """Whether the front proxy is known, and every router has had the time to report to a server that is new."""
+        return self.callers.front_proxy is not None and time.monotonic() - self._started >= SILENT_SECONDS
+
+    async def watch_files(self) -> None:
+        """Take changed files, for ever."""
+        while True:
+            await asyncio.sleep(_FILES_SECONDS)
+            try:
+                self.callers.tokens = _tokens(self._token_file)
+                if self.tls.refresh():
+                    log.info("took a new certificate")
+            except OSError as error:
+                log.warning("what was read before stays in use: %s", error)
+
+    async def watch_front_proxy(self) -> None:
+        """Take what the API server says of its front proxy, for ever."""
+        while True:
+            pause = _PROXY_SECONDS
+            try:
+                found = await self._api.front_proxy()
+                self.tls.refresh(found.authority)
+                self.callers.front_proxy = found
+            except (UnavailableError, ValueError, OSError) as error:
+                log.warning("who the front proxy is cannot be read: %s", error)
+                pause = _RETRY_SECONDS
+            await asyncio.sleep(pause)
+
+
+async def run(settings: Settings, stopped: asyncio.Event) -> None:
+    """Serve until `stopped`."""
+    async with await connect(settings.kubeconfig) as api:
+        server = ApiServer(api)
+        keeper = Keeper(settings, server)
+        metrics = MetricsServer(Loads(), Authorizer(server.review), keeper.callers, keeper.ready)
+        async with _listening(metrics.application(), settings, keeper.tls.context):
+            log.info("listening on port %d", settings.port)
+            stop = asyncio.create_task(_stop(stopped, settings.leave_seconds))
+            work = [asyncio.create_task(task) for task in (keeper.watch_files(), keeper.watch_front_proxy())]
+            done, pending = await asyncio.wait((stop, *work), return_when=asyncio.FIRST_COMPLETED)
+            for task in pending:
+                task.cancel()
+            await asyncio.gather(*pending, return_exceptions=True)
+            for task in done:
+                task.result()
+
+
+async def _stop(stopped: asyncio.Event, leave_seconds: float) -> None:
+    await stopped.wait()
+    await asyncio.sleep(leave_seconds)
+
+
+@asynccontextmanager
+async def _listening(application: web.Application, settings: Settings, context: ssl.SSLContext) -> AsyncIterator[None]:
+    runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, settings.host, settings.port, ssl_context=context).start()
+        yield
+    finally:
+        await runner.cleanup()
+
+
+def _tokens(file: Path) -> tuple[bytes, ...]:
+    return tuple(line.strip() for line in file.read_bytes().splitlines() if line.strip())
