@@ -10,6 +10,7 @@ from pydantic import Field, NonNegativeInt
 
 from shimmy_api.base import ApiModel
 
+Name = Annotated[str, Field(min_length=1, max_length=253)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 LOADS_PATH = "/loads/1"
@@ -19,11 +20,11 @@ LOADS_PATH = "/loads/1"
 class ModelLoad(ApiModel):
     """What one model of one instance has to do, as one router sees it."""
 
-    namespace: str = Field(min_length=1)
+    namespace: Name
     """Namespace of the ShimmyInstance and its engines."""
-    instance: str = Field(min_length=1)
+    instance: Name
     """metadata.name of the ShimmyInstance."""
-    model: str = Field(min_length=1)
+    model: Name
     """metadata.name of the ShimmyModel."""
     in_flight: NonNegativeInt = 0
     """Requests that an engine works on."""
@@ -40,7 +41,7 @@ class ModelLoad(ApiModel):
 class LoadReport(ApiModel):
     """All that one router has to say now."""
 
-    router: str = Field(min_length=1)
+    router: Name
     """Name of its pod."""
     loads: tuple[ModelLoad, ...]
     """At most one for each namespace, instance and model."""

@@ -1,1 +1,1 @@
-"""The ledger of usage; its wire format is in shimmy_api.usage."""
+"""The load of models for autoscalers, and the ledger of usage; wire formats are shimmy_api.load and .usage."""
