@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Final
 
 from shimmy_api.load import LoadReport, ModelLoad
@@ -39,30 +40,34 @@ class Load:
 
 @dataclass(slots=True)
 class _Series:
-    """One model's last reports by router, and the peaks that may still be the highest, highest first."""
+    """What routers that are heard said last of one model, and the peaks that may yet be the highest, highest first."""
 
-    told: dict[str, tuple[float, ModelLoad]] = field(default_factory=dict)
+    told: dict[str, ModelLoad] = field(default_factory=dict)
+    total: int = 0
     peaks: deque[tuple[float, int]] = field(default_factory=deque)
 
-    def alive(self, now: float) -> list[ModelLoad]:
-        return [load for at, load in self.told.values() if now - at <= SILENT_SECONDS]
+    def put(self, router: str, load: ModelLoad) -> None:
+        self.drop(router)
+        self.told[router] = load
+        self.total += _size(load)
+
+    def drop(self, router: str) -> None:
+        if load := self.told.pop(router, None):
+            self.total -= _size(load)
 
     def note(self, now: float) -> None:
-        total = _total(self.alive(now))
-        while self.peaks and self.peaks[-1][1] <= total:
+        while self.peaks and self.peaks[-1][1] <= self.total:
             self.peaks.pop()
-        self.peaks.append((now, total))
+        self.peaks.append((now, self.total))
+        self.forget(now)
 
     def forget(self, now: float) -> None:
         while self.peaks and now - self.peaks[0][0] > HELD_SECONDS:
             self.peaks.popleft()
 
-    def peak(self) -> int:
-        return self.peaks[0][1] if self.peaks else 0
 
-
-Key = tuple[str, str]
-"""Instance and model."""
+Place = tuple[str, str, str]
+"""Namespace, instance and model."""
 
 
 class Loads:
@@ -70,81 +75,81 @@ class Loads:
 
     def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
         self._clock = clock
-        self._namespaces: dict[str, dict[Key, _Series]] = {}
-        self._named: dict[str, tuple[float, frozenset[tuple[str, Key]]]] = {}
+        self._namespaces: dict[str, dict[Place, _Series]] = {}
+        self._heard: dict[str, tuple[float, set[Place]]] = {}
         self._swept = clock()
 
     def take(self, report: LoadReport) -> None:
         """Put a router's report in the place of its last one."""
-        now = self._clock()
-        _, before = self._named.get(report.router, (now, frozenset()))
-        named = frozenset((load.namespace, (load.instance, load.model)) for load in report.loads)
-        for place in before - named:
-            if series := self._find(place):
-                series.told.pop(report.router, None)
+        now = self._now()
+        _, before = self._heard.get(report.router, (now, set()))
+        named = set()
         for load in report.loads:
-            key = (load.instance, load.model)
-            series = self._namespaces.setdefault(load.namespace, {}).setdefault(key, _Series())
-            series.told[report.router] = (now, load)
+            place = (load.namespace, load.instance, load.model)
+            named.add(place)
+            series = self._namespaces.setdefault(load.namespace, {}).setdefault(place, _Series())
+            series.put(report.router, load)
             series.note(now)
-            series.forget(now)
-        self._named[report.router] = (now, named)
+        self._drop(report.router, before - named)
+        self._heard[report.router] = (now, named)
         if now - self._swept > SILENT_SECONDS:
             self._sweep(now)
 
     def of(self, namespace: str) -> list[Load]:
         """The load of each model of a namespace that a router named within HELD_SECONDS."""
-        return list(self._read([namespace], self._clock()))
+        return list(self._read([namespace], self._now()))
 
     def all(self) -> list[Load]:
         """The same of all namespaces."""
-        return list(self._read(self._namespaces, self._clock()))
+        return list(self._read(self._namespaces, self._now()))
 
     def routers(self) -> int:
         """How many routers are heard."""
-        now = self._clock()
-        return sum(now - at <= SILENT_SECONDS for at, _ in self._named.values())
+        self._now()
+        return len(self._heard)
 
-    def _find(self, place: tuple[str, Key]) -> _Series | None:
-        namespace, key = place
-        return self._namespaces.get(namespace, {}).get(key)
+    def _now(self) -> float:
+        """The time, after those that are silent have dropped out."""
+        now = self._clock()
+        for router in [router for router, (at, _) in self._heard.items() if now - at > SILENT_SECONDS]:
+            self._drop(router, self._heard.pop(router)[1])
+        return now
+
+    def _drop(self, router: str, places: Iterable[Place]) -> None:
+        for place in places:
+            self._namespaces[place[0]][place].drop(router)
 
     def _read(self, namespaces: Iterable[str], now: float) -> Iterator[Load]:
         for namespace in namespaces:
-            for (instance, model), series in sorted(self._namespaces.get(namespace, {}).items()):
+            for place, series in sorted(self._namespaces.get(namespace, {}).items(), key=itemgetter(0)):
                 series.forget(now)
-                alive = series.alive(now)
-                if alive or series.peaks:
-                    yield _sum(namespace, instance, model, series.peak(), alive)
+                if series.told or series.peaks:
+                    yield _sum(place, series)
 
     def _sweep(self, now: float) -> None:
-        """Forget routers and models of which nobody has spoken for so long that they count no more."""
+        """Forget models of which nobody has spoken for so long that they count no more."""
         self._swept = now
-        for router, (at, named) in list(self._named.items()):
-            if now - at > SILENT_SECONDS:
-                del self._named[router]
-                for place in named:
-                    if series := self._find(place):
-                        series.told.pop(router, None)
         for namespace, found in list(self._namespaces.items()):
-            for key, series in list(found.items()):
+            for place, series in list(found.items()):
                 series.forget(now)
                 if not series.told and not series.peaks:
-                    del found[key]
+                    del found[place]
             if not found:
                 del self._namespaces[namespace]
 
 
-def _total(loads: Iterable[ModelLoad]) -> int:
-    return sum(load.in_flight + load.queued + load.held for load in loads)
+def _size(load: ModelLoad) -> int:
+    return load.in_flight + load.queued + load.held
 
 
-def _sum(namespace: str, instance: str, model: str, peak: int, loads: list[ModelLoad]) -> Load:
+def _sum(place: Place, series: _Series) -> Load:
+    namespace, instance, model = place
+    loads = series.told.values()
     return Load(
         namespace=namespace,
         instance=instance,
         model=model,
-        peak=peak,
+        peak=series.peaks[0][1] if series.peaks else 0,
         in_flight=sum(load.in_flight for load in loads),
         queued=sum(load.queued for load in loads),
         held=sum(load.held for load in loads),

@@ -1,14 +1,16 @@
 """The load of models for Prometheus: the numbers that autoscalers read, at the moment of a scrape."""
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Iterator, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.core import GaugeMetricFamily
+from prometheus_client.exposition import generate_latest
 from prometheus_client.registry import Collector
 
 from shimmy_meter.external_metrics import METRICS
-from shimmy_meter.loads import Loads
+from shimmy_meter.loads import Load, Loads
 
 _LABELS: Final = ("namespace", "instance", "model")
 _HELP: Final = {
@@ -20,20 +22,20 @@ _HELP: Final = {
 
 
 class LoadCollector(Collector):
-    """Reads the loads when it is asked."""
+    """Gauges of the loads of one moment."""
 
-    def __init__(self, loads: Loads) -> None:
+    def __init__(self, loads: Sequence[Load], routers: int) -> None:
         self._loads = loads
+        self._routers = routers
 
     def collect(self) -> Iterator[GaugeMetricFamily]:
         """All gauges."""
-        loads = self._loads.all()
         families = {name: GaugeMetricFamily(name, _HELP[name], labels=_LABELS) for name in METRICS}
         tokens = GaugeMetricFamily("shimmy_model_tokens_per_second", "Tokens produced.", labels=_LABELS)
         first = GaugeMetricFamily(
             "shimmy_model_first_byte_seconds", "Longest time to a first byte that a router tells.", labels=_LABELS
         )
-        for load in loads:
+        for load in self._loads:
             labels = (load.namespace, load.instance, load.model)
             for name, value in METRICS.items():
                 families[name].add_metric(labels, value(load))
@@ -43,11 +45,11 @@ class LoadCollector(Collector):
         yield from families.values()
         yield tokens
         yield first
-        yield GaugeMetricFamily("shimmy_meter_routers", "Routers that are heard.", value=self._loads.routers())
+        yield GaugeMetricFamily("shimmy_meter_routers", "Routers that are heard.", value=self._routers)
 
 
-def registry(loads: Loads) -> CollectorRegistry:
-    """A registry with all that this server tells."""
+async def exposition(loads: Loads) -> bytes:
+    """The text, written on a thread: for ten thousand models that takes longer than a probe waits."""
     made = CollectorRegistry()
-    made.register(LoadCollector(loads))
-    return made
+    made.register(LoadCollector(loads.all(), loads.routers()))
+    return await asyncio.to_thread(generate_latest, made)

@@ -16,7 +16,7 @@ from http import HTTPStatus
 from typing import Any, Final
 
 from aiohttp import web
-from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from shimmy_api.load import LOADS_PATH, LoadReport
 from shimmy_meter import external_metrics
@@ -25,7 +25,7 @@ from shimmy_meter.external_metrics import GROUP, GROUP_VERSION, Document, Refuse
 from shimmy_meter.front_proxy import FrontProxy
 from shimmy_meter.kube import UnavailableError
 from shimmy_meter.loads import Loads
-from shimmy_meter.metrics import registry
+from shimmy_meter.metrics import exposition
 
 _LARGEST_REPORT: Final = 16 * 1024 * 1024
 _VALUES: Final = f"/apis/{GROUP_VERSION}/namespaces/{{namespace}}/{{metric}}"
@@ -54,7 +54,6 @@ class MetricsServer:
         self._loads = loads
         self._authorizer = authorizer
         self._ready = ready
-        self._registry = registry(loads)
 
     def application(self) -> web.Application:
         """All paths."""
@@ -84,7 +83,7 @@ class MetricsServer:
         return web.Response(text="the API server or the routers are not known yet", status=503)
 
     async def _metrics(self, _: web.Request) -> web.Response:
-        return web.Response(body=generate_latest(self._registry), headers={"Content-Type": CONTENT_TYPE_LATEST})
+        return web.Response(body=await exposition(self._loads), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _take(self, request: web.Request) -> web.Response:
         given = request.headers.get("authorization", "").encode(errors="surrogateescape")

@@ -90,7 +90,7 @@ def test_models_and_routers_that_nobody_names_are_forgotten(loads: Loads, clock:
     assert loads.all() == []
     loads.take(report("r", busy(1)))
     assert list(loads._namespaces) == ["ns"]
-    assert list(loads._named) == ["r"]
+    assert list(loads._heard) == ["r"]
 
 
 @given(st.lists(st.tuples(st.integers(0, 2), st.floats(0, 8), st.integers(0, 9)), max_size=60))
