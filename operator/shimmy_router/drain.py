@@ -7,6 +7,7 @@ from typing import Final
 
 import aiohttp
 
+from shimmy_router.envoy_admin import envoy_admin
 from shimmy_router.listener import STAT_PREFIX
 from shimmy_router.whole_file import write_whole
 
@@ -24,13 +25,11 @@ async def drain(admin_socket: Path, leaving_file: Path, seconds: float) -> None:
 
     A connection ends with its next answer. One that stays idle is closed too, by a shorter idle timeout and after the
     listener's drain_timeout, within which it is still served: an Envoy that ends takes every open connection with it,
-    and with those the requests that just come on them. Ends after `seconds` at the latest. Admin interface:
-    https://www.envoyproxy.io/docs/envoy/latest/operations/admin
+    and with those the requests that just come on them. Ends after `seconds` at the latest.
     """
     loop = asyncio.get_running_loop()
     end = loop.time() + seconds
-    connector = aiohttp.UnixConnector(path=str(admin_socket))
-    async with aiohttp.ClientSession("http://envoy", connector=connector, raise_for_status=True) as admin:
+    async with envoy_admin(admin_socket) as admin:
         await admin.post("/healthcheck/fail")
         await asyncio.to_thread(write_whole, leaving_file, "1")
         await asyncio.sleep(min(_ACCEPT_SECONDS, seconds))

@@ -89,7 +89,7 @@ def entry_of(line: str) -> Entry | None:
         seconds=_microseconds(last),
         first_byte_seconds=_microseconds(first),
         queue_seconds=_decimal(queue),
-        retries=max((_count(tries) or 1) - 1, 0),
+        retries=(_count(tries) or 1) - 1,
         prompt_tokens=_count(tokens[0] or tokens[1]),
         completion_tokens=_count(tokens[2] or tokens[3]),
     )

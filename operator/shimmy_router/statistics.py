@@ -9,19 +9,19 @@ from typing import Final
 
 import aiohttp
 
+from shimmy_router.envoy_admin import envoy_admin
+
 log = logging.getLogger(__name__)
 
-_TIMEOUT: Final = aiohttp.ClientTimeout(total=2.0)
+_SECONDS: Final = 2.0
+"""Longest wait for an answer."""
 
 
 async def envoy_statistics(admin_socket: Path) -> bytes:
     """Those that have a value, in Prometheus' text format; nothing while Envoy is away."""
-    connector = aiohttp.UnixConnector(path=str(admin_socket))
     try:
         async with (
-            aiohttp.ClientSession(
-                "http://envoy", connector=connector, timeout=_TIMEOUT, raise_for_status=True
-            ) as admin,
+            envoy_admin(admin_socket, _SECONDS) as admin,
             admin.get("/stats/prometheus", params={"usedonly": ""}) as response,
         ):
             return await response.read()
