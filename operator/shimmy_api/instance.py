@@ -5,6 +5,7 @@ from typing import Annotated, Literal
 
 from pydantic import ConfigDict, Field
 
+from shimmy_api.autoscaling import Autoscaling
 from shimmy_api.base import ApiModel
 from shimmy_api.conditions import Conditions
 from shimmy_api.fallback import Fallback
@@ -110,7 +111,12 @@ class ShimmyInstanceSpec(ApiModel):
                 "!has(self.routing.fallback)"
                 " || self.models.all(model, self.routing.fallback.models.exists(other, other != model))",
                 "a model must not be its own only fallback",
-            )
+            ),
+            cel(
+                "!has(self.autoscaling) || self.placement == 'Shared'"
+                " || self.models.size() * self.autoscaling.minReplicas <= self.autoscaling.maxReplicas",
+                "autoscaling.maxReplicas must have room for minReplicas of each model",
+            ),
         )
     )
 
@@ -120,7 +126,10 @@ class ShimmyInstanceSpec(ApiModel):
     """Dedicated: each model has pods of its own. Shared: each pod serves one of the models at a time, and changes to
     another one when a request asks for it."""
     replicas: Annotated[int, Field(ge=0, le=1000)] = 1
-    """Pods per model; with placement Shared, pods of all models together."""
+    """Pods per model; with placement Shared, pods of all models together. Where `autoscaling` is given it counts only
+    until that takes over: a new instance begins with the least that autoscaling allows."""
+    autoscaling: Autoscaling | None = None
+    """Load decides the number of pods; `replicas` does if absent."""
     engine: Engine = Engine()
     """The server that runs the models."""
     gpu: Gpu | None = None
@@ -142,11 +151,51 @@ class ModelState(StrEnum):
     """The model is not there or not checked yet."""
     AT_ZERO = "AtZero"
     """No pod is wanted."""
+    WAKING = "Waking"
+    """The first pod is starting: requests are held."""
     LOADING = "Loading"
     """Pods are starting."""
     DEGRADED = "Degraded"
     """Fewer pods are ready than wanted."""
+    IDLE = "Idle"
+    """Ready, and nobody has asked for it for so long that its last pod goes when every router agrees."""
     READY = "Ready"
+
+
+class ColdStarts(ApiModel):
+    """How long the model took from a pod's creation until it was ready, in the last times."""
+
+    recent_seconds: Annotated[tuple[int, ...], Field(max_length=16)] = ()
+    """The last ones, oldest first."""
+    median_seconds: int = 0
+    p95_seconds: int = 0
+
+
+class ScalingDecision(ApiModel):
+    """A change of the number of pods, and why."""
+
+    time: str
+    """RFC 3339."""
+    model: str = ""
+    """Empty where all models share the pods."""
+    before: int
+    after: int
+    reason: str
+    """One word, such as Idle, Woken, Burst, Load, Schedule, Bounds."""
+    message: str
+    """With the numbers that it rests on."""
+
+
+class AutoscalingStatus(ApiModel):
+    """What decides the number of pods now."""
+
+    min_replicas: int
+    max_replicas: int
+    """The bounds, schedules included."""
+    schedules: tuple[str, ...] = ()
+    """Names of those that are on."""
+    decisions: Annotated[tuple[ScalingDecision, ...], Field(max_length=5)] = ()
+    """The last five, newest first."""
 
 
 class ServedModel(ApiModel):
@@ -158,6 +207,8 @@ class ServedModel(ApiModel):
     ready_replicas: Annotated[int, Field(ge=0)] = 0
     message: str = ""
     """What is the matter, empty if nothing is."""
+    cold_starts: ColdStarts | None = None
+    """How long it takes to start; absent until it was seen."""
 
 
 class ShimmyInstanceStatus(ApiModel):
@@ -173,4 +224,6 @@ class ShimmyInstanceStatus(ApiModel):
     selector: str | None = None
     """Label selector of all pods of the instance, for the scale subresource."""
     models: Annotated[tuple[ServedModel, ...], Field(json_schema_extra=list_map("name"))] = ()
+    autoscaling: AutoscalingStatus | None = None
+    """Absent where `spec.replicas` decides."""
     conditions: Conditions = ()
