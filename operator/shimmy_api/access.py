@@ -34,6 +34,9 @@ class TenantLimits(RequestLimits):
     tokens_per_minute: Annotated[int | None, Field(ge=1, le=10_000_000_000)] = None
     """Tokens of prompts and answers in any sixty seconds. They are known when an answer ends, so that requests that run
     already may go beyond; the next one gets 429 with Retry-After."""
+    held: Annotated[int | None, Field(ge=0, le=1_000_000)] = None
+    """Requests that one router holds at a time until pods of this tenant's models are ready; the next one gets 503 with
+    Retry-After. Each ShimmyInstance has a bound of its own beside it."""
 
 
 class ApiKey(ApiModel):

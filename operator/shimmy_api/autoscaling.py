@@ -21,8 +21,11 @@ class ScalingPolicy(ApiModel):
     """A bound on how fast the number of pods changes, as in a HorizontalPodAutoscaler's behavior."""
 
     type: Literal["Pods", "Percent"]
+    """What `value` counts."""
     value: Annotated[int, Field(ge=1, le=10_000)]
+    """The most that may come or go within `periodSeconds`."""
     period_seconds: Annotated[int, Field(ge=1, le=1800)]
+    """Length of the time that the bound is for."""
 
 
 class ScalingRules(ApiModel):
@@ -31,7 +34,9 @@ class ScalingRules(ApiModel):
     stabilization_window_seconds: Annotated[int | None, Field(ge=0, le=3600)] = None
     """Within which the least change that was recommended counts."""
     select_policy: Literal["Max", "Min", "Disabled"] | None = None
+    """Which of several policies counts; Disabled for no change in this direction."""
     policies: Annotated[tuple[ScalingPolicy, ...], Field(max_length=8)] = ()
+    """Bounds; Kubernetes' defaults if there are none."""
 
 
 class ScalingBehavior(ApiModel):
@@ -42,6 +47,7 @@ class ScalingBehavior(ApiModel):
     """
 
     scale_up: ScalingRules | None = None
+    """At once, and as many as load asks for, if absent."""
     scale_down: ScalingRules | None = None
     """Kubernetes' default if absent: within the most that was recommended for 300 seconds."""
 

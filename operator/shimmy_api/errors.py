@@ -61,6 +61,20 @@ MODEL_UNAVAILABLE: Final = ApiError(
     param="model",
     retry_after=5,
 )
+MODEL_WAKING: Final = ApiError(
+    503,
+    "model_waking",
+    "No pod of the model is running; one is being started. Try again after the time in Retry-After.",
+    type="server_error",
+    param="model",
+)
+TOO_MANY_HELD: Final = ApiError(
+    503,
+    "too_many_held",
+    "The model is being started, and no more requests can wait for it. Try again after the time in Retry-After.",
+    type="server_error",
+    param="model",
+)
 MODEL_NOT_LOADED: Final = ApiError(
     503,
     "model_not_loaded",

@@ -19,6 +19,8 @@ ENGINE: Final = "engine"
 FETCH: Final = "fetch"
 DISCOVERY: Final = "discovery"
 ROUTER: Final = "router"
+METER: Final = "shimmy-meter"
+"""The metrics server: its Deployment, its Service, its ServiceAccount, and a name that its certificate is for."""
 
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_PART_OF: Final = "app.kubernetes.io/part-of"

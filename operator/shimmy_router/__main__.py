@@ -6,16 +6,21 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Sequence
+from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 
-from shimmy_router.agent import AgentSettings, Source, run
+from shimmy_router.agent import AgentSettings, Source, Starting, run
 from shimmy_router.bootstrap import BootstrapSettings, bootstrap
 from shimmy_router.drain import drain
+from shimmy_router.loads.sender import MeterAddress
 from shimmy_router.sources.files import watch_files
 from shimmy_router.sources.kubernetes import connect, watch_fleet
+from shimmy_router.sources.scale import starting
 from shimmy_router.store import Store
 from shimmy_router.tls import secrets
+from shimmy_router.wake.waker import Start, StartError
 from shimmy_router.whole_file import write_whole
 
 
@@ -58,19 +63,20 @@ def _agent(given: argparse.Namespace) -> None:
         tenant=given.tenant,
         debug_port=given.debug_port,
         name=given.node,
+        meter=MeterAddress(given.meter, given.meter_folder) if given.meter else None,
     )
-    asyncio.run(_until_signal(_source(given), settings))
+    asyncio.run(_until_signal(_source(given), _starting(given), settings))
 
 
 def _drain(given: argparse.Namespace) -> None:
     asyncio.run(drain(_admin_socket(given.run), _leaving_file(given.run), given.seconds))
 
 
-async def _until_signal(source: Source, settings: AgentSettings) -> None:
+async def _until_signal(source: Source, starting: Starting, settings: AgentSettings) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
-    await run(source, settings, stopped)
+    await run(source, starting, settings, stopped)
 
 
 def _source(given: argparse.Namespace) -> Source:
@@ -82,6 +88,17 @@ def _source(given: argparse.Namespace) -> Source:
         return watch_files(given.directory, store)
 
     return from_files if given.directory else from_kubernetes
+
+
+def _starting(given: argparse.Namespace) -> Starting:
+    @asynccontextmanager
+    async def not_here() -> AsyncIterator[Start]:
+        async def start(_: str, deployment: str) -> bool:
+            raise StartError(f"{deployment}: there is no cluster")
+
+        yield start
+
+    return not_here if given.directory else partial(starting, given.kubeconfig)
 
 
 def _agent_socket(folder: Path) -> Path:
@@ -130,6 +147,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     agent.add_argument(
         "--debug-port", type=int, default=9091, help="port of /debug/, on 127.0.0.1 only; 0 for none (default: 9091)"
+    )
+    agent.add_argument("--meter", help="base URL of the metrics server: each of its addresses is told loads")
+    agent.add_argument(
+        "--meter-folder",
+        type=Path,
+        default=Path("/var/run/shimmy-meter"),
+        help="folder with `token` and `ca.crt` for it (/var/run/shimmy-meter)",
     )
     agent.set_defaults(command=_agent)
     stop = commands.add_parser("drain", help="let Envoy finish what it runs")

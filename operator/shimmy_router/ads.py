@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from typing import Final
 
 import grpc
@@ -30,6 +30,7 @@ class DiscoveryService:
         self._publisher = publisher
         self._metrics = metrics
         self._streams: list[DeltaStream] = []
+        self._listeners: list[Callable[[], None]] = []
         self.settled = asyncio.Event()
         """Set once an Envoy has answered a whole snapshot."""
 
@@ -37,6 +38,14 @@ class DiscoveryService:
     def refused(self) -> list[tuple[str, str]]:
         """What an Envoy that is connected does not take: kind and name of each."""
         return sorted({(_kind(type_url), name) for stream in self._streams for type_url, name in stream.refused})
+
+    def listen(self, answered: Callable[[], None]) -> None:
+        """Have `answered` called whenever an Envoy may have acknowledged something."""
+        self._listeners.append(answered)
+
+    def has(self, type_url: str, name: str) -> bool:
+        """Whether every Envoy that is connected has this resource as it is now; false where none is."""
+        return bool(self._streams) and all(stream.has(type_url, name) for stream in self._streams)
 
     def handler(self) -> grpc.GenericRpcHandler:
         """What a gRPC server registers."""
@@ -76,6 +85,8 @@ class DiscoveryService:
                 before = stream.refused
                 stream.receive(request)
                 wake.set()
+                for answered in self._listeners:
+                    answered()
                 if request.error:
                     self._metrics.refused()
                 for type_url, name in sorted(stream.refused - before):

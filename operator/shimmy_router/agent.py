@@ -5,6 +5,7 @@ import gc
 import logging
 import time
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -13,12 +14,16 @@ from typing import Final
 import grpc
 
 from shimmy_router import persist
+from shimmy_router.admission import Admission
 from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
 from shimmy_router.assembler import Assembler, expire
 from shimmy_router.debug import serve_debug
 from shimmy_router.fleet import Fleet
 from shimmy_router.index import compile_fleet
+from shimmy_router.loads.rates import Rates
+from shimmy_router.loads.reporter import Reporter
+from shimmy_router.loads.sender import MeterAddress
 from shimmy_router.metrics import Metrics
 from shimmy_router.occupancy_updates import OccupancyUpdates
 from shimmy_router.own_zone import OwnZone
@@ -28,11 +33,18 @@ from shimmy_router.quotas import Quotas
 from shimmy_router.server import serve
 from shimmy_router.statistics import envoy_statistics
 from shimmy_router.store import Store
+from shimmy_router.wake.holds import Holds
+from shimmy_router.wake.metrics import WakeMetrics
+from shimmy_router.wake.waker import Start, Waker
+from shimmy_router.wake.ways import Ways
+from shimmy_router.xds.resources import ENDPOINTS, ROUTES
 
 log = logging.getLogger(__name__)
 
 Source = Callable[[Store], Awaitable[None]]
 """Keeps a store up to date until it is cancelled."""
+Starting = Callable[[], AbstractAsyncContextManager[Start]]
+"""Gives what starts first pods."""
 
 _GARBAGE: Final = (700, 10, 10_000)
 """Python's own, but for the last: a look through all objects of a thousand tenants stops the agent for 0.2 s."""
@@ -57,26 +69,43 @@ class AgentSettings:
     """Of what explains requests, on the loopback address; 0 for none."""
     name: str
     """This router's: its pod's."""
+    meter: MeterAddress | None = None
+    """The metrics server that is told of loads, if there is one."""
 
 
-async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -> None:
+async def run(source: Source, starting: Starting, settings: AgentSettings, stopped: asyncio.Event) -> None:
     """Serve until `stopped` is set.
 
     The socket for Envoy opens only when there is something to tell: a snapshot of all objects, or the one that an
     earlier agent saved. Until then Envoy does not listen, or goes on with what it has.
     """
     gc.set_threshold(*_GARBAGE)
+    async with starting() as start:
+        await _run(source, start, settings, stopped)
+
+
+async def _run(source: Source, start: Start, settings: AgentSettings, stopped: asyncio.Event) -> None:
     publisher, metrics = Publisher(), Metrics()
     if saved := persist.load(settings.snapshot):
         log.info("serving the saved snapshot %s until all objects are listed", saved.version)
         publisher.publish(publisher.snapshot.towards(saved), time.time())
     quotas, occupancy = Quotas(settings.name), OccupancyUpdates(publisher, metrics.moved)
     metrics.registry.register(quotas)
-    followers = (quotas.learn, metrics.know, occupancy.follow)
+    discovery = DiscoveryService(publisher, metrics)
+    wake_metrics = WakeMetrics(metrics.registry)
+    waker = Waker(start, wake_metrics)
+    holds = Holds(waker, wake_metrics, partial(discovery.has, ENDPOINTS), occupancy.loads)
+    discovery.listen(holds.release)
+    ways, rates = Ways(), Rates()
+    followers = (quotas.learn, metrics.know, occupancy.follow, holds.follow, ways.follow, rates.follow)
     takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take)
     assembler = Assembler(publisher, metrics, quotas, followers, takers, only=settings.tenant)
-    discovery = DiscoveryService(publisher, metrics)
-    services = (discovery, AccessLogService((metrics.count, quotas.count)), ProcessingService(quotas.limiter.decide))
+    admission = Admission(quotas.limiter, holds)
+    services = (
+        discovery,
+        AccessLogService((metrics.count, quotas.count, rates.count)),
+        ProcessingService(admission.decide),
+    )
     store = assembler.store
 
     async def fleet() -> Fleet | None:
@@ -89,10 +118,15 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
         asyncio.create_task(assembler.run()),
         asyncio.create_task(quotas.run(assembler.judged)),
         asyncio.create_task(occupancy.run()),
+        asyncio.create_task(holds.run()),
         asyncio.create_task(expire(publisher)),
         asyncio.create_task(persist.Keeper(publisher, settings.snapshot, assembler.unjudged).run()),
         asyncio.create_task(_serve_envoy(services, publisher, settings.socket)),
     ]
+    if settings.meter:
+        closed = partial(ways.closed, has=partial(discovery.has, ROUTES))
+        reporter = Reporter(settings.name, holds, rates, occupancy.work, closed)
+        tasks.append(asyncio.create_task(reporter.run(settings.meter)))
     stop = asyncio.create_task(stopped.wait())
     try:
         async with (
@@ -113,6 +147,7 @@ async def run(source: Source, settings: AgentSettings, stopped: asyncio.Event) -
         for task in (*tasks, stop):
             task.cancel()
         await asyncio.gather(*tasks, stop, return_exceptions=True)
+        await waker.aclose()
 
 
 async def _serve_envoy(

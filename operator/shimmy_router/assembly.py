@@ -11,8 +11,10 @@ from shimmy_router.fleet import (
     DEFAULT_RETRIES,
     DEFAULT_TIMEOUT_SECONDS,
     Fallback,
+    Hold,
     Key,
     Model,
+    Pool,
     Substitute,
     Tenant,
     Token,
@@ -23,6 +25,7 @@ from shimmy_router.records import (
     IssuerRecord,
     KeysRecord,
     ModelRecord,
+    Scaling,
     SliceRecord,
     TenantRecord,
 )
@@ -74,8 +77,14 @@ def _own_model(
 ) -> OwnModel:
     weights = {names.bounded(instance.name): instance.weight for instance in instances}
     endpoints = _usable(
-        {replace(pod, weight=weights.get(piece.instance, 1)) for piece in slices for pod in piece.endpoints}
+        {
+            replace(pod, weight=weights.get(piece.instance, 1), instance=piece.instance)
+            for piece in slices
+            for pod in piece.endpoints
+        }
     )
+    scaled = [instance.scaling for instance in instances if instance.scaling]
+    ready = any(not pod.draining for pod in endpoints)
     first_bytes = [instance.first_byte_seconds for instance in instances]
     model = Model(
         name=record.name,
@@ -84,13 +93,33 @@ def _own_model(
         timeout_seconds=max((i.timeout_seconds for i in instances), default=DEFAULT_TIMEOUT_SECONDS),
         first_byte_seconds=None if None in first_bytes else max((s for s in first_bytes if s), default=None),
         retries=max((i.retries for i in instances), default=DEFAULT_RETRIES),
-        ready=any(not pod.draining for pod in endpoints),
+        ready=ready,
         endpoints=endpoints,
         engine_token=secret.engine_token if secret else "",
         offered=record.all_tenants or bool(record.shared_with),
+        hold=_hold(record.name, scaled),
+        asleep=bool(scaled) and (not ready or any(record.name in scaling.idle for scaling in scaled)),
+        pools=tuple(_pool(record.name, instance) for instance in instances if instance.scaling),
+        queue_depth=min((i.queue_depth for i in instances), default=0),
     )
     rule = next((instance.fallback for instance in instances if instance.fallback), None)
     return OwnModel(model, record.created, rule, record.all_tenants, frozenset(record.shared_with))
+
+
+def _hold(model: str, scaled: Sequence[Scaling]) -> Hold | None:
+    """The widest bounds of the instances that load decides on."""
+    if not scaled:
+        return None
+    return Hold(
+        seconds=max(scaling.hold_seconds for scaling in scaled),
+        most=max(scaling.most_held for scaling in scaled),
+        cold_seconds=scaled[0].cold_seconds.get(model, 0),
+    )
+
+
+def _pool(model: str, instance: InstanceRecord) -> Pool:
+    deployment = names.slots(instance.name) if instance.shared else names.serving(instance.name, model)
+    return Pool(instance.name, deployment, instance.shared)
 
 
 def compile_tenant(

@@ -136,6 +136,13 @@ class DeltaStream:
         """What Envoy does not take, as it was sent last."""
         return frozenset((type_url, name) for type_url, state in self._types.items() for name in state.refused)
 
+    def has(self, type_url: str, name: str) -> bool:
+        """Whether Envoy has acknowledged a resource as it is in the snapshot now."""
+        state, resource = self._types[type_url], self._snapshot.resources[type_url].get(name)
+        if resource is None or name in state.refused or (state.pending and name in state.told):
+            return False
+        return state.sent.get(name) == resource.version
+
     @property
     def settled(self) -> bool:
         """Whether Envoy knows the whole snapshot and has answered everything."""

@@ -92,6 +92,8 @@ def _served(model: Model) -> Json:
     substitute = _substitute(model.fallback)
     if substitute:
         return {"outcome": "Served", "model": substitute.model, "cluster": substitute.cluster, "reason": "no_pod"}
+    if model.asleep and model.hold:
+        return {"outcome": "Held", "model": model.name, "cluster": model.cluster, "seconds": model.hold.seconds}
     return _refused(errors.MODEL_UNAVAILABLE)
 
 
@@ -120,6 +122,7 @@ def _resolved(fleet: Fleet, model: Model, asked: str) -> Json:
         "shared": model.shared,
         "cluster": model.cluster,
         "ready": model.ready,
+        "asleep": model.asleep,
         "pods": [_pod(endpoint) for endpoint in pods],
         "timeoutSeconds": model.timeout_seconds,
         "firstByteSeconds": model.first_byte_seconds,

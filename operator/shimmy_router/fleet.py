@@ -76,6 +76,29 @@ class Fallback:
 
 
 @dataclass(frozen=True, slots=True)
+class Pool:
+    """The pods of an instance that serve a model, and that load decides on."""
+
+    instance: str
+    deployment: str
+    """Its name, in the namespace of the model."""
+    shared: bool = False
+    """Whether they serve the instance's other models too."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """What becomes of requests for a model that may have no pod."""
+
+    seconds: int
+    """Longest time that one is held."""
+    most: int
+    """That one router holds."""
+    cold_seconds: int = 0
+    """How long it takes to start, nineteen times of twenty; 0 if that is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class Model:
     """A model that a tenant's keys can ask for: the tenant's own, or one that another tenant shares with it."""
 
@@ -102,6 +125,14 @@ class Model:
     """Whether it belongs to another tenant than the one that can ask for it here."""
     offered: bool = False
     """Whether the owner shares it with others."""
+    hold: Hold | None = None
+    """None where load does not decide on its pods."""
+    asleep: bool = False
+    """Whether the agent is asked before each request: load decides on its pods, and there is none that will stay."""
+    pools: tuple[Pool, ...] = ()
+    """Where load decides on its pods, the oldest instance first."""
+    queue_depth: int = 0
+    """Requests that may wait in each of its pods while one runs, the least of all instances."""
 
     @property
     def cluster(self) -> str:

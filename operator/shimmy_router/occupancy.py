@@ -5,9 +5,10 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
+from shimmy_api.load import PodLoad
 from shimmy_router.fleet import Model
 from shimmy_router.records import Endpoint
-from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot
+from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot, address
 
 _MOST: Final = 1_000_000
 """Requests that a pod can have at most, for a runner that tells nonsense."""
@@ -34,10 +35,11 @@ class Occupancy:
         self._clusters: dict[Watched, set[str]] = {}
         self._loads: dict[Watched, float] = {}
         self._slots: dict[Watched, Slot] = {}
+        self._work: dict[Watched, PodLoad] = {}
 
     def follow(self, owner: str, models: Iterable[Model]) -> tuple[set[Watched], set[Watched]]:
         """These are all models of the owner from now on. Returns the pods to watch now, and those to watch no more."""
-        before, after = self._owned.pop(owner, {}), {model.cluster: model for model in models if len(_open(model)) > 1}
+        before, after = self._owned.pop(owner, {}), {model.cluster: model for model in models if _is_watched(model)}
         if after:
             self._owned[owner] = after
         differ = [cluster for cluster in before.keys() | after.keys() if before.get(cluster) != after.get(cluster)]
@@ -52,9 +54,14 @@ class Occupancy:
                 self._changed(cluster)  # what was compiled says nothing of loads
         return begun - ended, ended - begun
 
-    def set(self, pod: Watched, load: float | None, slot: Slot | None = None) -> None:
-        """The pod's load is known now, or no more; `slot` where several models share it."""
-        if pod not in self._clusters or (self._loads.get(pod), self._slots.get(pod)) == (load, slot):
+    def set(self, pod: Watched, load: float | None, slot: Slot | None = None, work: PodLoad | None = None) -> None:
+        """The pod's load is known now, or no more; `slot` where several models share it; `work` if it tells it."""
+        if pod not in self._clusters:
+            return
+        self._work.pop(pod, None)
+        if work is not None:
+            self._work[pod] = work
+        if (self._loads.get(pod), self._slots.get(pod)) == (load, slot):
             return
         self._loads.pop(pod, None)
         self._slots.pop(pod, None)
@@ -73,6 +80,11 @@ class Occupancy:
         """What is known of those of its pods that it shares with other models."""
         return {pod.address: self._slots[pod] for pod in _pods(model) if pod in self._slots}
 
+    def work(self, model: Model) -> dict[str, PodLoad]:
+        """What its pods tell that they have to do, by name."""
+        pods = {pod.pod: self._work.get(Watched(address(pod), model.engine_token)) for pod in _open(model)}
+        return {name: work for name, work in pods.items() if name and work}
+
     def _join(self, pod: Watched, cluster: str) -> bool:
         """Whether it was not watched before."""
         new = pod not in self._clusters
@@ -87,13 +99,19 @@ class Occupancy:
         clusters.discard(cluster)
         if clusters or self._clusters.pop(pod, None) is None:
             return False
-        self._loads.pop(pod, None)
-        self._slots.pop(pod, None)
+        for known in (self._loads, self._slots, self._work):
+            known.pop(pod, None)
         return True
 
 
+def _is_watched(model: Model) -> bool:
+    """Whether somebody needs to know the load of its pods: where there is a choice, or load decides on their number."""
+    pods = _open(model)
+    return len(pods) > 1 or (bool(pods) and model.hold is not None)
+
+
 def _open(model: Model) -> list[Endpoint]:
-    """The pods between which there is a choice. A model with one leaves none: nobody needs to know its load."""
+    """Its pods that take requests."""
     return [] if model.shared else [pod for pod in model.endpoints if not pod.draining]
 
 
@@ -118,10 +136,10 @@ def moves(loads: Mapping[Address, float]) -> dict[Address, list[Address]]:
     return found
 
 
-def parse_load(line: bytes) -> tuple[float, Slot | None]:
-    """Requests that a pod has, and of one that several models share, which one it has; from a line of its stream.
+def parse_load(line: bytes) -> tuple[float, Slot | None, PodLoad]:
+    """How occupied a pod is, of one that several models share, which one it has, and what it has to do.
 
-    A restart of its engine counts as a request more.
+    From a line of its stream. A restart of its engine counts as a request more that occupies it.
 
     Raises:
         ValueError: it is none.
@@ -134,4 +152,5 @@ def parse_load(line: bytes) -> tuple[float, Slot | None]:
         raise ValueError(f"no load: {type(error).__name__}") from error
     if not isinstance(load, int) or not 0 <= load <= _MOST:
         raise ValueError("no number of requests")
-    return float(load + (told.get("ready") is False)), slot
+    work = PodLoad(in_flight=told["inFlight"], queued=told["queued"])
+    return float(load + (told.get("ready") is False)), slot, work

@@ -11,6 +11,7 @@ import aiohttp
 from yarl import URL
 
 from shimmy_api import headers
+from shimmy_api.load import PodLoad
 from shimmy_router.occupancy import Watched, parse_load
 from shimmy_router.xds.endpoints import UNREACHABLE, Address, Slot
 
@@ -34,10 +35,10 @@ class _NoStreamError(Exception):
 class OccupancyStreams:
     """One stream per watched pod."""
 
-    def __init__(self, told: Callable[[Watched, float | None, Slot | None], None]) -> None:
+    def __init__(self, told: Callable[[Watched, float | None, Slot | None, PodLoad | None], None]) -> None:
         """`told` hears the load of each pod, infinite where it does not answer, None where it does not tell.
 
-        With it comes the slot of a pod that several models share.
+        With it come the slot of a pod that several models share, and what it has to do.
         """
         self._told = told
         self._readers: dict[Watched, asyncio.Task[None]] = {}
@@ -92,7 +93,7 @@ class OccupancyStreams:
                 load, pause = None, _REFUSED_PAUSE
             except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
                 log.debug("load of %s:%d: %s", *pod.address, type(error).__name__)
-            self._told(pod, load, None)
+            self._told(pod, load, None, None)
             await asyncio.sleep(pause * random.uniform(0.5, 1.0))  # noqa: S311 - so that agents do not come at once
             pause = min(pause * 2, _LONGEST_PAUSE)
 

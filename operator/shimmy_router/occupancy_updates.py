@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from http import HTTPStatus
 from typing import Final
 
+from shimmy_api.load import PodLoad
 from shimmy_router.fleet import Model, Tenant
 from shimmy_router.occupancy import Occupancy, Watched, moves
 from shimmy_router.occupancy_streams import OccupancyStreams
@@ -14,7 +15,7 @@ from shimmy_router.records import Endpoint
 from shimmy_router.slot_choice import SlotChoice
 from shimmy_router.xds.endpoints import Address, Loads, Slots, address, best_to_load, endpoints, having_pods
 
-MAX_STREAMS: Final = 2000
+MAX_STREAMS: Final = 10_000
 """Pods that are watched at most; further ones are taken as they come."""
 _PAUSE: Final = 0.002
 """Seconds between two updates at least: changes in between go together."""
@@ -54,6 +55,14 @@ class OccupancyUpdates:
         for cluster in self._occupancy.models:
             self._note(cluster)
 
+    def loads(self, model: Model) -> Loads:
+        """How occupied the model's pods are, as far as that is known."""
+        return self._occupancy.loads(model)
+
+    def work(self, model: Model) -> dict[str, PodLoad]:
+        """What they have to do, by name."""
+        return self._occupancy.work(model)
+
     async def run(self) -> None:
         """Publish each change until this is cancelled."""
         try:
@@ -71,6 +80,8 @@ class OccupancyUpdates:
             await self._streams.aclose()
 
     def _amend(self, model: Model) -> None:
+        if sum(not pod.draining for pod in model.endpoints) < 2:
+            return  # there is no choice
         loads, slots = self._occupancy.loads(model), self._occupancy.slots(model)
         having = having_pods(model.name, model.endpoints, slots)
         fitting = having or self._to_load(model, loads, slots)

@@ -38,6 +38,10 @@ class Call:
     model: str = ""
     """As the client named it."""
     request_id: str = ""
+    hold: str = ""
+    """Cluster for whose pods it has to wait if there are none; empty if it need not."""
+    stands_in: bool = False
+    """Whether another model answers while there are none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,6 +131,8 @@ def call_of(message: Any, metadata: Mapping[str, str]) -> Call:
         key_id=str(metadata.get(KEY_ID, "")) or headers.get(KEY_ID, b"").decode(errors="replace"),
         model=headers.get(filters.ROUTE, b"").decode(errors="replace"),
         request_id=headers.get(REQUEST_ID, b"").decode(errors="replace"),
+        hold=str(metadata.get(ext_proc.HOLD_METADATA, "")),
+        stands_in=ext_proc.STAND_IN_METADATA in metadata,
     )
 
 
@@ -168,7 +174,7 @@ def refusal(refused: Refused) -> Message:
     """The ProcessingResponse that answers instead. The listener words what it has a status of its own for."""
     response = external_processor_pb2.ProcessingResponse()
     immediate = response.immediate_response
-    immediate.status.code = dict(filters.LIMIT_STATUSES).get(refused.error, refused.error.status)
+    immediate.status.code = dict(filters.REFUSAL_STATUSES).get(refused.error, refused.error.status)
     immediate.body = refused.error.body()
     immediate.details = "shimmy_refused"
     for name, value in {**refused.headers, "content-type": "application/json"}.items():

@@ -11,7 +11,7 @@ from typing import Any, Final
 from shimmy_api import names
 from shimmy_api.access import ApiKey, RequestLimits, TenantLimits, TokenAccess
 from shimmy_api.fallback import Fallback
-from shimmy_api.instance import Routing, ShimmyInstanceSpec
+from shimmy_api.instance import ModelState, Routing, ShimmyInstanceSpec, ShimmyInstanceStatus
 from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.tenant import ShimmyTenantSpec, ShimmyTenantStatus
 
@@ -81,6 +81,20 @@ class ModelRecord:
 
 
 @dataclass(frozen=True, slots=True)
+class Scaling:
+    """How an instance is scaled by load, as far as requests are concerned."""
+
+    hold_seconds: int
+    """Longest time that a request is held until a pod is ready."""
+    most_held: int
+    """Requests for a model that a router holds at most."""
+    idle: frozenset[str] = frozenset()
+    """Models whose last pod goes when every router asks its agent before it sends a request there."""
+    cold_seconds: Mapping[str, int] = field(default_factory=dict)
+    """By model, how long it takes to start, nineteen times of twenty; absent where it is not known."""
+
+
+@dataclass(frozen=True, slots=True)
 class InstanceRecord:
     """A ShimmyInstance."""
 
@@ -93,6 +107,11 @@ class InstanceRecord:
     retries: int = Routing().retries
     weight: int = Routing().weight
     fallback: Fallback | None = None
+    queue_depth: int = Routing().queue_depth
+    shared: bool = False
+    """Whether its models share its pods."""
+    scaling: Scaling | None = None
+    """None where load does not decide the number of its pods."""
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -109,6 +128,8 @@ class Endpoint:
     """Where its node is, empty if unknown."""
     weight: int = 1
     """Share that it gets beside the model's other pods."""
+    instance: str = ""
+    """Name of the instance that it belongs to, bounded to a label's length; empty if unknown."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +233,20 @@ def parse_instance(manifest: Manifest) -> InstanceRecord:
         retries=routing.retries,
         weight=routing.weight,
         fallback=routing.fallback,
+        queue_depth=routing.queue_depth,
+        shared=spec.placement == "Shared",
+        scaling=_scaling(spec, ShimmyInstanceStatus.model_validate(manifest.get("status") or {})),
+    )
+
+
+def _scaling(spec: ShimmyInstanceSpec, status: ShimmyInstanceStatus) -> Scaling | None:
+    if spec.autoscaling is None:
+        return None
+    return Scaling(
+        spec.autoscaling.wake.hold_seconds,
+        spec.autoscaling.wake.most_held,
+        frozenset(model.name for model in status.models if model.state is ModelState.IDLE),
+        {model.name: model.cold_starts.p95_seconds for model in status.models if model.cold_starts},
     )
 
 

@@ -14,7 +14,7 @@ from shimmy_api.errors import ApiError
 from shimmy_api.unsupported import UNSUPPORTED, unsupported
 from shimmy_router.xds import filters, paths
 from shimmy_router.xds.ext_proc import AWAY_STATUSES
-from shimmy_router.xds.filters import LIMIT_STATUSES, NO_PATH, NO_ROUTE, overwrite
+from shimmy_router.xds.filters import NO_PATH, NO_ROUTE, REFUSAL_STATUSES, overwrite
 
 Condition = dict[str, Any]
 """An envoy.config.accesslog.v3.AccessLogFilter."""
@@ -69,7 +69,7 @@ def _replies() -> list[_Reply]:
     ]
     by_status = (errors.BODY_TOO_LARGE, errors.HEADERS_TOO_LARGE, errors.REQUEST_TIMEOUT, errors.ROUTER_FAILED)
     found += [_Reply(error, (_status(error.status),)) for error in by_status]
-    found += [_Reply(error, (_status(status),)) for error, status in LIMIT_STATUSES]
+    found += [_Reply(error, (_status(status),)) for error, status in REFUSAL_STATUSES]
     found += [_Reply(errors.AGENT_AWAY, (_status(status),)) for status in AWAY_STATUSES]
     return found + [_Reply(reply.error, (_status(NO_PATH), *reply.when), reply.headers) for reply in _no_path()]
 

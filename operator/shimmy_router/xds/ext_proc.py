@@ -12,7 +12,7 @@ requests; an answer with trailers is then one message more, and its chunks are n
 from enum import StrEnum
 from typing import Any, Final
 
-from shimmy_api.headers import KEY_ID, REQUEST_ID
+from shimmy_api.headers import KEY_ID, REQUEST_ID, WAIT
 from shimmy_router.xds.filters import ROUTE, overwrite, typed
 
 EXT_PROC_FILTER: Final = "shimmy.ext_proc"
@@ -32,6 +32,10 @@ in time. Nothing else answers so; the listener makes them a 503."""
 
 TENANT_METADATA: Final = "x-shimmy-tenant"
 """gRPC metadata of a call: the tenant, as its route table says it."""
+HOLD_METADATA: Final = "x-shimmy-hold"
+"""The cluster for whose pods the request has to wait if there are none."""
+STAND_IN_METADATA: Final = "x-shimmy-stand-in"
+"""Given where another model answers while there are none: then nothing waits."""
 
 LIMITS_NAMESPACE: Final = "shimmy.limits"
 """Dynamic metadata that the agent answers with."""
@@ -80,16 +84,30 @@ def enabled(tenant: str, need: Need, token: str = "") -> dict[str, Any]:
 
     `token` is the name of the tokens with which they come; requests with a key say its id themselves.
     """
-    metadata = [{"key": TENANT_METADATA, "value": tenant}]
-    if token:
-        metadata.append({"key": KEY_ID, "value": token})
+    metadata = {TENANT_METADATA: tenant} | ({KEY_ID: token} if token else {})
+    return _enabled(metadata, track=need is Need.TRACK, open_without=need is not Need.DECIDE)
+
+
+def holding(tenant: str, need: Need | None, token: str, cluster: str, *, stands_in: bool) -> dict[str, Any]:
+    """The same for one whose requests wait until the cluster has a pod, beside what the tenant's routes need.
+
+    With `stands_in` another model answers while there is none.
+    """
+    metadata = {TENANT_METADATA: tenant, HOLD_METADATA: cluster} | ({KEY_ID: token} if token else {})
+    if stands_in:
+        metadata[STAND_IN_METADATA] = "true"
+    return _enabled(metadata, track=need is Need.TRACK, open_without=stands_in)
+
+
+def _enabled(metadata: dict[str, str], *, track: bool, open_without: bool) -> dict[str, Any]:
+    """`open_without`: requests go on while the agent is away."""
     return {
         EXT_PROC_FILTER: typed(
             "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
             overrides={
-                "processing_mode": _mode(track=need is Need.TRACK),
-                "failure_mode_allow": need is not Need.DECIDE,
-                "grpc_initial_metadata": metadata,
+                "processing_mode": _mode(track=track),
+                "failure_mode_allow": open_without,
+                "grpc_initial_metadata": [{"key": key, "value": value} for key, value in metadata.items()],
             },
         )
     }
@@ -112,7 +130,16 @@ def switched_off() -> dict[str, Any]:
 
 def limit_headers() -> list[dict[str, Any]]:
     """response_headers_to_add of a tenant with limits: what the agent said of them, and nothing where it did not."""
-    return [overwrite(name, f"%DYNAMIC_METADATA({LIMITS_NAMESPACE}:{name})%") for name in LIMIT_HEADERS]
+    return [_said(name) for name in LIMIT_HEADERS]
+
+
+def wait_header() -> dict[str, Any]:
+    """The one of response_headers_to_add that says how long the agent held the request."""
+    return _said(WAIT)
+
+
+def _said(header: str) -> dict[str, Any]:
+    return overwrite(header, f"%DYNAMIC_METADATA({LIMITS_NAMESPACE}:{header})%")
 
 
 def _mode(*, track: bool) -> dict[str, Any]:

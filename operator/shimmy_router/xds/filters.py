@@ -37,12 +37,14 @@ NO_ROUTE: Final = 598
 NO_PATH: Final = 597
 """Statuses by which a tenant's table says that it has nothing: no such model or none yet, no such path. The listener
 makes answers of them; nothing else has them."""
-LIMIT_STATUSES: Final = (
+REFUSAL_STATUSES: Final = (
     (errors.TOO_MANY_REQUESTS, 596),
     (errors.TOO_MANY_AT_A_TIME, 595),
     (errors.TOO_MANY_TOKENS, 594),
+    (errors.MODEL_WAKING, 593),
+    (errors.TOO_MANY_HELD, 592),
 )
-"""The same for what a limit refuses, whether the agent does it or a tenant's table."""
+"""The same for what the agent refuses, or a tenant's table in its stead."""
 
 JWT_FILTER: Final = "shimmy.jwt_authn"
 TOKEN_FILTER: Final = "shimmy.token"  # noqa: S105 - the name of a filter

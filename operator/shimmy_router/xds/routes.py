@@ -37,7 +37,7 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 
 def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Resource:
     """The RouteConfiguration of one of the tenant's tables; with a verdict, one that refuses requests for now."""
-    by_model = {model.name: _action(_model_route(tenant, model, verdict)) for model in table.models}
+    by_model = {model.name: _action(_model_route(tenant, table, model, verdict)) for model in table.models}
     # The filter takes Ollama's default tag off.
     actions = {name: by_model[model.name] for name, model in lists.by_request(table.models).items()}
     if not actions:  # Envoy refuses a matcher without a value
@@ -68,11 +68,17 @@ def _limits(tenant: Tenant, table: Table) -> dict[str, Any]:
     """Of a tenant whose requests the agent counts."""
     if (need := need_of(tenant)) is None:
         # A request with a token comes with the filter from the table of the unknown: tokens.py.
-        return {"typed_per_filter_config": ext_proc.disabled()} if table.token else {}
+        if table.token:
+            return {"typed_per_filter_config": ext_proc.disabled()}
+        return {"typed_per_filter_config": ext_proc.present()} if _may_hold(table) else {}
     return {
         "typed_per_filter_config": ext_proc.enabled(tenant.name, need, table.token),
         "response_headers_to_add": ext_proc.limit_headers(),
     }
+
+
+def _may_hold(table: Table) -> bool:
+    return any(model.asleep for model in table.models)
 
 
 def _unnamed(tenant: Tenant, table: Table, verdict: Verdict | None) -> dict[str, Any]:
@@ -145,7 +151,7 @@ def _lists(table: Table) -> Iterator[tuple[str, str, str]]:
 
 def used_up(tenant: Tenant, verdict: Verdict, match: dict[str, Any] | None = None) -> dict[str, Any]:
     """A route that refuses for the time that the verdict says."""
-    refused = _nothing(tenant, match or {"prefix": "/"}, dict(filters.LIMIT_STATUSES)[errors.TOO_MANY_TOKENS])
+    refused = _nothing(tenant, match or {"prefix": "/"}, dict(filters.REFUSAL_STATUSES)[errors.TOO_MANY_TOKENS])
     return refused | {
         "response_headers_to_add": [overwrite(name, value) for name, value in token_headers(verdict).items()],
         "typed_per_filter_config": ext_proc.switched_off(),
@@ -160,7 +166,7 @@ def stands_in(model: Model) -> Substitute | None:
     return next((step for step in rule.chain if step.ready), rule.chain[0])
 
 
-def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[str, Any]:
+def _model_route(tenant: Tenant, table: Table, model: Model, verdict: Verdict | None) -> dict[str, Any]:
     if verdict:
         step = stands_in(model)
         return _stand_in_route(tenant, model, step) if step else used_up(tenant, verdict)
@@ -176,7 +182,21 @@ def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[
         "metadata": _metadata(tenant, model.name),
         "route": action,
         "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
+        **_holding(tenant, table, model),
     }
+
+
+def _holding(tenant: Tenant, table: Table, model: Model) -> dict[str, Any]:
+    """Whether the agent is asked before a request for the model goes on."""
+    need = need_of(tenant)
+    if model.asleep:
+        rule = chain_of(model)
+        stands_in = rule is not None and any(step.ready for step in rule.chain)
+        config = ext_proc.holding(tenant.name, need, table.token, model.cluster, stands_in=stands_in)
+        return {"typed_per_filter_config": config, "response_headers_to_add": [ext_proc.wait_header()]}
+    if need is None and not table.token and _may_hold(table):
+        return {"typed_per_filter_config": ext_proc.disabled()}
+    return {}
 
 
 def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str, Any]:
@@ -193,8 +213,9 @@ def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str,
 
 def _timeouts(model: Model) -> dict[str, str]:
     """A request may wait for its turn in silence, longer than the listener allows elsewhere."""
-    seconds = f"{model.timeout_seconds + _LATE_SECONDS}s"
-    return {"timeout": seconds, "idle_timeout": seconds}
+    held = model.hold.seconds if model.hold and model.asleep else 0
+    seconds = model.timeout_seconds + _LATE_SECONDS
+    return {"timeout": f"{seconds}s", "idle_timeout": f"{seconds + held}s"}
 
 
 def _tenant_headers(tenant: Tenant, table: Table) -> list[dict[str, Any]]:

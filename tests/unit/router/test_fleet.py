@@ -52,7 +52,10 @@ def test_the_order_in_which_objects_arrive_does_not_matter(records: list[Record]
 
 def test_pods_of_all_instances_that_serve_a_model_go_together_and_a_leaving_one_counts_as_leaving() -> None:
     (model, *_) = compiled(*RECORDS)["a"].models
-    assert model.endpoints == (Endpoint("192.0.2.1", 8080, weight=3), Endpoint("192.0.2.2", 8080, draining=True))
+    assert model.endpoints == (
+        Endpoint("192.0.2.1", 8080, weight=3, instance="i"),
+        Endpoint("192.0.2.2", 8080, draining=True, instance="j"),
+    )
     assert (model.timeout_seconds, model.first_byte_seconds, model.retries) == (90, None, 2)
     assert model.ready
 

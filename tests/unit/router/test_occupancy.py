@@ -6,6 +6,7 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
+from shimmy_api.load import PodLoad
 from shimmy_router.fleet import Model
 from shimmy_router.occupancy import Occupancy, Watched, moves, parse_load
 from shimmy_router.occupancy_streams import PATH, OccupancyStreams
@@ -131,14 +132,14 @@ def test_nonsense_is_no_load(line: bytes) -> None:
 
 
 def test_a_pod_whose_engine_restarts_counts_as_if_it_had_a_request_more() -> None:
-    assert parse_load(b'{"inFlight":0,"queued":0,"ready":false}') == (1.0, None)
-    assert parse_load(b'{"inFlight":1,"queued":2,"ready":true}') == (3.0, None)
+    assert parse_load(b'{"inFlight":0,"queued":0,"ready":false}') == (1.0, None, PodLoad())
+    assert parse_load(b'{"inFlight":1,"queued":2,"ready":true}') == (3.0, None, PodLoad(in_flight=1, queued=2))
 
 
 def test_a_pod_that_models_share_says_which_one_it_has() -> None:
     line = b'{"inFlight":1,"queued":2,"model":"m","swapped":3.5,"used":0}'
-    assert parse_load(line) == (3.0, Slot("m", 3.5, 0.0))
-    assert parse_load(b'{"inFlight":1,"queued":2}') == (3.0, None)
+    assert parse_load(line) == (3.0, Slot("m", 3.5, 0.0), PodLoad(in_flight=1, queued=2))
+    assert parse_load(b'{"inFlight":1,"queued":2}') == (3.0, None, PodLoad(in_flight=1, queued=2))
 
 
 def test_a_change_of_the_model_is_told_to_all_models_that_share_the_pod() -> None:
@@ -202,7 +203,7 @@ class Told:
         self.loads: dict[Address, float | None] = {}
         self._changed = asyncio.Event()
 
-    def __call__(self, pod: Watched, load: float | None, _: object) -> None:
+    def __call__(self, pod: Watched, load: float | None, *_: object) -> None:
         self.loads[pod.address] = load
         self._changed.set()
 

@@ -153,7 +153,7 @@ def test_what_is_decided_is_what_envoy_is_told() -> None:
     told: Any = admission(Admitted({"a": "b"}))
     assert told.dynamic_metadata["shimmy.limits"]["a"] == "b"
     told = refusal(Refused(errors.TOO_MANY_REQUESTS, {"retry-after": "1"}))
-    assert told.immediate_response.status.code == dict(filters.LIMIT_STATUSES)[errors.TOO_MANY_REQUESTS]
+    assert told.immediate_response.status.code == dict(filters.REFUSAL_STATUSES)[errors.TOO_MANY_REQUESTS]
     assert told.immediate_response.body == errors.TOO_MANY_REQUESTS.body()
 
 

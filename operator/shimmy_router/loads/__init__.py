@@ -1,0 +1,1 @@
+"""What this router tells the metrics server of the load of Deployments."""
