@@ -1,0 +1,1 @@
+"""`hack/bench scaling`: replicas over time under changing load, with a real autoscaler and simulated pods."""
