@@ -22,7 +22,6 @@ def _serve(given: argparse.Namespace) -> None:
         host=given.host,
         port=given.port,
         tls_folder=given.tls_folder,
-        token_file=given.token_file,
         kubeconfig=given.kubeconfig,
         leave_seconds=given.leave_seconds,
     )
@@ -43,7 +42,6 @@ def _parser() -> argparse.ArgumentParser:
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - a pod's
     serve.add_argument("--port", type=int, default=6443, help="port of HTTPS (default: 6443)")
     serve.add_argument("--tls-folder", type=Path, required=True, help="folder with tls.crt and tls.key")
-    serve.add_argument("--token-file", type=Path, required=True, help="tokens of routers, one a line")
     serve.add_argument("--kubeconfig", help="cluster to serve; the one that the server runs in if absent")
     serve.add_argument("--leave-seconds", type=float, default=5, help="to go on answering after SIGTERM (default: 5)")
     serve.add_argument("--log-level", default="INFO", type=str.upper, help="DEBUG, INFO, WARNING or ERROR")

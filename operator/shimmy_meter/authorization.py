@@ -8,16 +8,13 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shimmy_meter.beliefs import Beliefs
 from shimmy_meter.external_metrics import GROUP, VERSION
 from shimmy_meter.front_proxy import User
 
-ALLOWED_SECONDS: Final = 10.0
-DENIED_SECONDS: Final = 10.0
-"""As long as k8s.io/apiserver believes an answer (pkg/server/options/authorization.go)."""
-_MOST: Final = 4096
-"""Answers that are kept."""
 _MASTERS: Final = "system:masters"
-"""Never asked for, in the same place: so that the API server sees this server even when it cannot answer."""
+"""Never asked for, as in k8s.io/apiserver (pkg/server/options/authorization.go): so that the API server sees this
+server even when it cannot answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +24,13 @@ class Attempt:
     path: str
     namespace: str = ""
     metric: str = ""
+    verb: str = "get"
+    """Of a path."""
 
     def __str__(self) -> str:
         if self.metric:
             return f'list resource "{self.metric}" in API group "{GROUP}" in the namespace "{self.namespace}"'
-        return f'get path "{self.path}"'
+        return f'{self.verb} path "{self.path}"'
 
 
 Review = Callable[[dict[str, Any]], Awaitable[bool]]
@@ -39,27 +38,21 @@ Review = Callable[[dict[str, Any]], Awaitable[bool]]
 
 
 class Authorizer:
-    """Asks, and remembers the answers for seconds."""
+    """Asks, and remembers the answers."""
 
     def __init__(self, review: Review, clock: Callable[[], float] = time.monotonic) -> None:
         self._review = review
-        self._clock = clock
-        self._known: dict[tuple[User, Attempt], tuple[float, bool]] = {}
+        self._beliefs: Beliefs[tuple[User, Attempt], bool] = Beliefs(clock)
 
     async def allows(self, user: User, attempt: Attempt) -> bool:
-        """Whether the user may; what `review` raises if nobody can say."""
+        """Whether the user may.
+
+        Raises:
+            UnavailableError: nobody can say.
+        """
         if _MASTERS in user.groups:
             return True
-        key = (user, attempt)
-        until, allowed = self._known.get(key, (0.0, False))
-        if self._clock() < until:
-            return allowed
-        allowed = await self._review(spec(user, attempt))
-        self._known.pop(key, None)
-        self._known[key] = (self._clock() + (ALLOWED_SECONDS if allowed else DENIED_SECONDS), allowed)
-        if len(self._known) > _MOST:
-            del self._known[next(iter(self._known))]
-        return allowed
+        return await self._beliefs.of((user, attempt), lambda: self._review(spec(user, attempt)))
 
 
 def spec(user: User, attempt: Attempt) -> dict[str, Any]:
@@ -68,7 +61,7 @@ def spec(user: User, attempt: Attempt) -> dict[str, Any]:
     The path of a metric names no single object, which every API server reads as `list`
     (pkg/endpoints/request/requestinfo.go of k8s.io/apiserver); the one in front asks for the same.
     """
-    what: dict[str, Any] = {"nonResourceAttributes": {"path": attempt.path, "verb": "get"}}
+    what: dict[str, Any] = {"nonResourceAttributes": {"path": attempt.path, "verb": attempt.verb}}
     if attempt.metric:
         what = {
             "resourceAttributes": {

@@ -115,9 +115,15 @@ def values(metric: str, selector: str, loads: Iterable[Load], now: datetime) -> 
         "items": [
             {"metricName": metric, "metricLabels": labels, "timestamp": time, "value": quantity(value(load))}
             for load in loads
-            if selects(labels := {"instance": load.instance, "model": load.model})
+            if selects(labels := _labels(load))
         ],
     }
+
+
+def _labels(load: Load) -> dict[str, str]:
+    """An autoscaler names the Deployment. A label that is absent is selected by `!model`, an empty one is not."""
+    labels = {"deployment": load.deployment, "instance": load.instance}
+    return labels | {"model": load.model} if load.model else labels
 
 
 def quantity(value: float) -> str:

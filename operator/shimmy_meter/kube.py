@@ -7,10 +7,10 @@ import aiohttp
 from kubernetes.aio import client, config
 from kubernetes.aio.client import ApiClient, ApiException
 
-from shimmy_meter.front_proxy import CONFIG_MAP, CONFIG_NAMESPACE, FrontProxy
+from shimmy_api.load import METER_AUDIENCE
+from shimmy_meter.front_proxy import CONFIG_MAP, CONFIG_NAMESPACE, FrontProxy, User
 
 _REQUEST_SECONDS: Final = 5
-_GROUP_VERSION: Final = "authorization.k8s.io/v1"
 
 Answer = TypeVar("Answer")
 
@@ -36,6 +36,7 @@ class ApiServer:
 
     def __init__(self, api: ApiClient) -> None:
         self._core = client.CoreV1Api(api)
+        self._authentication = client.AuthenticationV1Api(api)
         self._authorization = client.AuthorizationV1Api(api)
 
     async def front_proxy(self) -> FrontProxy:
@@ -56,11 +57,30 @@ class ApiServer:
         Raises:
             UnavailableError: the API server does not say.
         """
-        body: Any = {"apiVersion": _GROUP_VERSION, "kind": "SubjectAccessReview", "spec": spec}
+        body: Any = {"apiVersion": "authorization.k8s.io/v1", "kind": "SubjectAccessReview", "spec": spec}
         answer = await _guarded(
             self._authorization.create_subject_access_review(body, _request_timeout=_REQUEST_SECONDS)
         )
         return answer.status is not None and bool(answer.status.allowed)
+
+    async def identify(self, token: str) -> User | None:
+        """Whose token it is; nobody's if it is not valid, or not meant for this server.
+
+        Raises:
+            UnavailableError: the API server does not say.
+        """
+        asked = {"token": token, "audiences": [METER_AUDIENCE]}
+        body: Any = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenReview", "spec": asked}
+        answer = await _guarded(self._authentication.create_token_review(body, _request_timeout=_REQUEST_SECONDS))
+        status = answer.status
+        # Without the second, an authenticator answered that knows nothing of audiences.
+        if status is None or not status.authenticated or METER_AUDIENCE not in (status.audiences or ()):
+            return None
+        user = status.user
+        if user is None or not user.username:
+            return None
+        extra = sorted((key, tuple(values)) for key, values in (user.extra or {}).items())
+        return User(user.username, user.uid or "", tuple(user.groups or ()), tuple(extra))
 
 
 async def _guarded(request: Awaitable[Answer]) -> Answer:

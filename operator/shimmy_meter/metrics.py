@@ -12,7 +12,8 @@ from prometheus_client.registry import Collector
 from shimmy_meter.external_metrics import METRICS
 from shimmy_meter.loads import Load, Loads
 
-_LABELS: Final = ("namespace", "instance", "model")
+_LABELS: Final = ("namespace", "deployment", "instance", "model")
+"""The namespace is the tenant's. To Prometheus a label without a value is one that is absent."""
 _HELP: Final = {
     "shimmy_model_load": "Most requests in flight, queued and held together within 30 s.",
     "shimmy_model_in_flight": "Requests that an engine works on.",
@@ -36,7 +37,7 @@ class LoadCollector(Collector):
             "shimmy_model_first_byte_seconds", "Longest time to a first byte that a router tells.", labels=_LABELS
         )
         for load in self._loads:
-            labels = (load.namespace, load.instance, load.model)
+            labels = (load.namespace, load.deployment, load.instance, load.model)
             for name, value in METRICS.items():
                 families[name].add_metric(labels, value(load))
             tokens.add_metric(labels, load.tokens_per_second)

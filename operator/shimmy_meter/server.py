@@ -3,12 +3,11 @@
 | path | who may |
 |---|---|
 | /apis, /openapi | the API server's front proxy, for users whom RBAC allows (front_proxy.py, authorization.py) |
-| POST /loads/1 | who knows a token of the token file: routers, and so far anybody they share it with |
+| POST, GET /loads/1 | ServiceAccounts that RBAC allows it, by a token for this server (bearers.py) |
 | /metrics | everybody who reaches the port: a NetworkPolicy lets Prometheus in; it names tenants' models |
 | /healthz, /readyz | everybody who reaches the port: the kubelet |
 """
 
-import hmac
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -17,10 +16,12 @@ from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from pydantic import ValidationError
 
 from shimmy_api.load import LOADS_PATH, LoadReport
 from shimmy_meter import external_metrics
 from shimmy_meter.authorization import Attempt, Authorizer
+from shimmy_meter.bearers import Bearer, Bearers
 from shimmy_meter.external_metrics import GROUP, GROUP_VERSION, Document, RefusedError
 from shimmy_meter.front_proxy import FrontProxy
 from shimmy_meter.kube import UnavailableError
@@ -38,21 +39,20 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(slots=True)
 class Callers:
-    """Whom to believe; it changes while the server runs."""
+    """Whom to believe."""
 
+    authorizer: Authorizer
+    bearers: Bearers
     front_proxy: FrontProxy | None = None
-    """Who may say who calls; nobody where it is None."""
-    tokens: tuple[bytes, ...] = ()
-    """A router shows any of them."""
+    """Who may say who calls; nobody where it is None. It changes while the server runs."""
 
 
 class MetricsServer:
     """Answers requests."""
 
-    def __init__(self, loads: Loads, authorizer: Authorizer, callers: Callers, ready: Callable[[], bool]) -> None:
+    def __init__(self, loads: Loads, callers: Callers, ready: Callable[[], bool]) -> None:
         self._callers = callers
         self._loads = loads
-        self._authorizer = authorizer
         self._ready = ready
 
     def application(self) -> web.Application:
@@ -64,6 +64,7 @@ class MetricsServer:
                 web.get("/readyz", self._readyz),
                 web.get("/metrics", self._metrics),
                 web.post(LOADS_PATH, self._take),
+                web.get(LOADS_PATH, self._tell, allow_head=False),
                 web.get("/apis", self._groups),
                 web.get(f"/apis/{GROUP}", _fixed(external_metrics.group())),
                 web.get(f"/apis/{GROUP_VERSION}", _fixed(external_metrics.resources())),
@@ -86,14 +87,30 @@ class MetricsServer:
         return web.Response(body=await exposition(self._loads), headers={"Content-Type": CONTENT_TYPE_LATEST})
 
     async def _take(self, request: web.Request) -> web.Response:
-        given = request.headers.get("authorization", "").encode(errors="surrogateescape")
-        if not any(hmac.compare_digest(given, b"Bearer " + token) for token in self._callers.tokens):
-            raise web.HTTPUnauthorized
+        bearer = await self._bearer(request, "post")
         try:
-            self._loads.take(LoadReport.model_validate_json(await request.read()))
-        except ValueError as error:
-            raise web.HTTPBadRequest from error
+            report = LoadReport.model_validate_json(await request.read())
+        except ValidationError as error:
+            raise web.HTTPBadRequest(text=_first(error)) from error
+        if bearer.pod not in (None, report.router):
+            raise web.HTTPForbidden(text=f"pod {bearer.pod} cannot speak for {report.router}")
+        self._loads.take(report)
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _tell(self, request: web.Request) -> web.Response:
+        await self._bearer(request, "get")
+        return web.Response(text=self._loads.totals().model_dump_json(by_alias=True), content_type="application/json")
+
+    async def _bearer(self, request: web.Request, verb: str) -> Bearer:
+        try:
+            bearer = await self._callers.bearers.find(request.headers.get("authorization", ""), verb)
+        except UnavailableError as error:
+            raise web.HTTPServiceUnavailable(text=f"the API server does not say who may do this: {error}") from error
+        if bearer is None:
+            raise web.HTTPUnauthorized(text="a token of a ServiceAccount for this server is needed")
+        if not bearer.may:
+            raise web.HTTPForbidden(text=f'User "{bearer.user.name}" cannot {verb} path "{LOADS_PATH}"')
+        return bearer
 
     async def _groups(self, request: web.Request) -> web.Response:
         """The API server asks for all groups and resources in one document first, and else for each by its path."""
@@ -132,7 +149,7 @@ class MetricsServer:
             raise RefusedError(HTTPStatus.UNAUTHORIZED, "Unauthorized", "Unauthorized")
         found = request.match_info
         attempt = Attempt(request.path, found.get("namespace", ""), found.get("metric", ""))
-        if not await self._authorizer.allows(user, attempt):
+        if not await self._callers.authorizer.allows(user, attempt):
             raise RefusedError(HTTPStatus.FORBIDDEN, "Forbidden", f'User "{user.name}" cannot {attempt}')
 
 
@@ -141,6 +158,12 @@ def _fixed(document: Document) -> Callable[[web.Request], Awaitable[web.Response
         return web.json_response(document)
 
     return answer
+
+
+def _first(error: ValidationError) -> str:
+    """What is wrong first; a report of thousands of models may have as many errors."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    return ": ".join(filter(None, ("no report", ".".join(map(str, first["loc"])), first["msg"])))
 
 
 def _status(error: RefusedError) -> web.Response:

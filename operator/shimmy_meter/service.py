@@ -1,6 +1,7 @@
-"""The metrics server as a process: listens, and keeps up with certificates, tokens and the front proxy."""
+"""The metrics server as a process: listens, and keeps up with certificates and the front proxy."""
 
 import asyncio
+import gc
 import logging
 import ssl
 import time
@@ -13,6 +14,7 @@ from typing import Final
 from aiohttp import web
 
 from shimmy_meter.authorization import Authorizer
+from shimmy_meter.bearers import Bearers
 from shimmy_meter.kube import ApiServer, UnavailableError, connect
 from shimmy_meter.loads import SILENT_SECONDS, Loads
 from shimmy_meter.server import Callers, MetricsServer
@@ -21,10 +23,13 @@ from shimmy_meter.tls import ServerTls
 log = logging.getLogger(__name__)
 
 _FILES_SECONDS: Final = 1.0
-"""Between two looks at the certificate and the tokens."""
+"""Between two looks at the certificate."""
 _PROXY_SECONDS: Final = 30.0
 """Between two looks at who the front proxy is; an authority is there long before the certificates that it signs."""
 _RETRY_SECONDS: Final = 1.0
+_GARBAGE: Final = (50_000, 20, 100)
+"""Thresholds of Python's collector. A report is ten thousands of objects that live for a second, without cycles: at its
+defaults (700, 10, 10) it takes more time than all other work."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,8 +39,6 @@ class Settings:
     host: str
     port: int
     tls_folder: Path
-    token_file: Path
-    """Tokens of routers, one a line; of two, one is on its way out."""
     kubeconfig: str | None
     leave_seconds: float
     """To go on after the signal to end: the API server may not have heard of it yet."""
@@ -45,26 +48,24 @@ class Keeper:
     """Keeps whom to believe, and the certificate, as they are."""
 
     def __init__(self, settings: Settings, api: ApiServer) -> None:
-        self._token_file = settings.token_file
         self._api = api
         self._started = time.monotonic()
-        self.callers = Callers(tokens=_tokens(settings.token_file))
+        self.callers = Callers(Authorizer(api.review), Bearers(api.identify, api.review))
         self.tls = ServerTls(settings.tls_folder)
 
     def ready(self) -> bool:
         """Whether the front proxy is known, and every router has had the time to report to a server that is new."""
         return self.callers.front_proxy is not None and time.monotonic() - self._started >= SILENT_SECONDS
 
-    async def watch_files(self) -> None:
-        """Take changed files, for ever."""
+    async def watch_certificate(self) -> None:
+        """Take a changed certificate, for ever."""
         while True:
             await asyncio.sleep(_FILES_SECONDS)
             try:
-                self.callers.tokens = _tokens(self._token_file)
                 if self.tls.refresh():
                     log.info("took a new certificate")
             except OSError as error:
-                log.warning("what was read before stays in use: %s", error)
+                log.warning("the certificate that was read before stays in use: %s", error)
 
     async def watch_front_proxy(self) -> None:
         """Take what the API server says of its front proxy, for ever."""
@@ -82,14 +83,14 @@ class Keeper:
 
 async def run(settings: Settings, stopped: asyncio.Event) -> None:
     """Serve until `stopped`."""
+    gc.set_threshold(*_GARBAGE)
     async with await connect(settings.kubeconfig) as api:
-        server = ApiServer(api)
-        keeper = Keeper(settings, server)
-        metrics = MetricsServer(Loads(), Authorizer(server.review), keeper.callers, keeper.ready)
+        keeper = Keeper(settings, ApiServer(api))
+        metrics = MetricsServer(Loads(), keeper.callers, keeper.ready)
         async with _listening(metrics.application(), settings, keeper.tls.context):
             log.info("listening on port %d", settings.port)
             stop = asyncio.create_task(_stop(stopped, settings.leave_seconds))
-            work = [asyncio.create_task(task) for task in (keeper.watch_files(), keeper.watch_front_proxy())]
+            work = [asyncio.create_task(task) for task in (keeper.watch_certificate(), keeper.watch_front_proxy())]
             done, pending = await asyncio.wait((stop, *work), return_when=asyncio.FIRST_COMPLETED)
             for task in pending:
                 task.cancel()
@@ -112,7 +113,3 @@ async def _listening(application: web.Application, settings: Settings, context: 
         yield
     finally:
         await runner.cleanup()
-
-
-def _tokens(file: Path) -> tuple[bytes, ...]:
-    return tuple(line.strip() for line in file.read_bytes().splitlines() if line.strip())

@@ -25,14 +25,16 @@ from devkit.cluster.client import ApiError, Client
 from devkit.paths import REPOSITORY
 from devkit.pki import Authority, Pair
 from devkit.waiting import until
-from shimmy_api.load import LOADS_PATH, LoadReport
+from shimmy_api.load import LOADS_PATH, METER_AUDIENCE, LoadReport
 
 GROUP: Final = "/apis/external.metrics.k8s.io/v1beta1"
 _API_SERVICES: Final = "/apis/apiregistration.k8s.io/v1/apiservices"
 _API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
 _SERVICE: Final = "shimmy-meter"
 _START: Final = 30
-TOKEN: Final = "token-of-routers"
+ROUTER: Final = "shimmy-router"
+OPERATOR: Final = "shimmy-operator"
+_TOKEN_SECONDS: Final = 3600
 
 
 class Meters:
@@ -45,6 +47,7 @@ class Meters:
         self.ports = ports.free(2, self.host)
         self.authority = Authority(folder, "ca")
         self.processes: list[subprocess.Popen[bytes]] = []
+        self.routers_token = ""
 
     def new_certificate(self) -> None:
         """Put another one into the place of the last, as the kubelet does: by a link that is renamed."""
@@ -72,12 +75,33 @@ class Meters:
             context.load_cert_chain(pair.certificate, pair.key)
         return Direct(f"https://{self.host}:{self.ports[replica]}", context)
 
+    def token(self, account: str, audience: str = METER_AUDIENCE, pod: str | None = None) -> str:
+        """A token as the kubelet has it made for an account, bound to a pod if one is named; both are made here."""
+        made = [_account(account)]
+        spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": _TOKEN_SECONDS}
+        if pod:
+            made.append(_pod(pod, account))
+            spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
+        for manifest in made:
+            self.cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=json.dumps(manifest))
+        asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
+        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+        return str(self.cluster.client.json(path, "POST", asked)["status"]["token"])
+
     def report(self, report: LoadReport) -> None:
         """Tell all replicas, as a router does."""
-        body = report.model_dump_json(by_alias=True)
         for replica in range(len(self.ports)):
-            code, text = self.direct(replica).ask(LOADS_PATH, {"Authorization": f"Bearer {TOKEN}"}, body)
+            code, text = self.post(self.routers_token, report, replica)
             assert code == HTTPStatus.NO_CONTENT, text
+
+    def post(self, token: str, report: LoadReport, replica: int = 0) -> tuple[int, str]:
+        """Tell one replica: code and body of its answer."""
+        headers = {"Authorization": f"Bearer {token}"}
+        return self.direct(replica).ask(LOADS_PATH, headers, report.model_dump_json(by_alias=True))
+
+    def loads(self, token: str, replica: int = 0) -> tuple[int, str]:
+        """Ask one replica for what was told, as the operator does: code and body of its answer."""
+        return self.direct(replica).ask(LOADS_PATH, {"Authorization": f"Bearer {token}"})
 
     def available(self) -> bool:
         """Whether the API server passes requests on."""
@@ -88,12 +112,11 @@ class Meters:
     def start(self) -> None:
         """Start the replicas."""
         self.new_certificate()
-        (self.folder / "tokens").write_text(f"{TOKEN}\n")
+        self.routers_token = self.token(ROUTER)
         config = str(self.cluster.credentials(*identity(NAMESPACE, _SERVICE)))
         for port in self.ports:
             command = [sys.executable, "-m", "shimmy_meter", "serve", "--host", self.host, "--port", str(port)]
-            command += ["--tls-folder", str(self.folder / "tls"), "--token-file", str(self.folder / "tokens")]
-            command += ["--kubeconfig", config, "--leave-seconds", "0"]
+            command += ["--tls-folder", str(self.folder / "tls"), "--kubeconfig", config, "--leave-seconds", "0"]
             environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
             with (self.folder / f"{port}.log").open("wb") as log:
                 self.processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
@@ -172,6 +195,19 @@ def _address() -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737
         return str(probe.getsockname()[0])
+
+
+def _account(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+
+
+def _pod(name: str, account: str) -> dict[str, Any]:
+    return {
+        "apiVersion": "v1",
+        "kind": "Pod",
+        "metadata": {"name": name, "namespace": NAMESPACE},
+        "spec": {"serviceAccountName": account, "containers": [{"name": "agent", "image": "agent"}]},
+    }
 
 
 def _service() -> dict[str, Any]:

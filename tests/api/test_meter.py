@@ -8,13 +8,13 @@ from http import HTTPStatus
 import pytest
 from tests.api import meters
 from tests.api.agents import identity, rights
-from tests.api.meters import GROUP, Meters
+from tests.api.meters import GROUP, OPERATOR, ROUTER, Meters
 from tests.api.process import NAMESPACE
 
 from devkit.cluster import Cluster
 from devkit.pki import Pair
 from devkit.waiting import until
-from shimmy_api.load import LoadReport, ModelLoad
+from shimmy_api.load import DeploymentLoad, LoadReport, LoadTotals, PodLoad
 
 SPACE = "metered"
 LOAD = f"{GROUP}/namespaces/{SPACE}/shimmy_model_load"
@@ -61,9 +61,16 @@ def running(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Ite
 def reported(running: Meters) -> Meters:
     """Two routers have spoken."""
     for router, in_flight in (("r0", 2), ("r1", 3)):
-        tiny = ModelLoad(namespace=SPACE, instance="pool", model="tiny", in_flight=in_flight, queued=1)
-        running.report(LoadReport(router=router, loads=(tiny, tiny.model_copy(update={"model": "other"}))))
+        running.report(report(router, in_flight))
     return running
+
+
+def report(router: str, in_flight: int) -> LoadReport:
+    """Each router knows a pod of its own, and one that all know."""
+    pods = {f"of-{router}": PodLoad(in_flight=in_flight, queued=1), "shared": PodLoad(in_flight=in_flight)}
+    tiny = DeploymentLoad(namespace=SPACE, deployment="pool-tiny", instance="pool", model="tiny", pods=pods)
+    other = tiny.model_copy(update={"deployment": "pool-other", "model": "other"})
+    return LoadReport(router=router, loads=(tiny, other))
 
 
 def front_proxy(running: Meters) -> Pair:
@@ -75,14 +82,14 @@ def front_proxy(running: Meters) -> Pair:
 def test_kubectl_reads_the_load(reported: Meters) -> None:
     found = json.loads(reported.cluster.kubectl("get", "--raw", SELECTED))
     assert [(one["metricName"], one["metricLabels"], one["value"]) for one in found["items"]] == [
-        ("shimmy_model_load", {"instance": "pool", "model": "tiny"}, "7")
+        ("shimmy_model_load", {"deployment": "pool-tiny", "instance": "pool", "model": "tiny"}, "10")
     ]
 
 
 def test_both_replicas_answer_the_same(reported: Meters) -> None:
     answers = [reported.direct(replica, front_proxy(reported)).ask(SELECTED, USER) for replica in range(2)]
     assert [code for code, _ in answers] == [HTTPStatus.OK] * 2
-    assert [[one["value"] for one in json.loads(text)["items"]] for _, text in answers] == [["7"]] * 2
+    assert [[one["value"] for one in json.loads(text)["items"]] for _, text in answers] == [["10"]] * 2
 
 
 def test_each_replica_asks_for_itself_who_may(reported: Meters) -> None:
@@ -124,6 +131,31 @@ def test_refusals_reach_the_client(reported: Meters) -> None:
     assert meters.code(client, f"{LOAD}?labelSelector=a%3Db%3Dc") == HTTPStatus.BAD_REQUEST
 
 
+def test_routers_report_and_the_operator_reads(reported: Meters) -> None:
+    router, operator = reported.token(ROUTER), reported.token(OPERATOR)
+    assert reported.post(router, report("r0", 2))[0] == HTTPStatus.NO_CONTENT
+    code, text = reported.loads(operator)
+    assert code == HTTPStatus.OK
+    (found,) = [one for one in LoadTotals.model_validate_json(text).totals if one.deployment == "pool-tiny"]
+    assert found.pods["shared"] == PodLoad(in_flight=2)
+    assert reported.post(operator, report("r0", 2))[0] == HTTPStatus.FORBIDDEN
+    assert reported.loads(router)[0] == HTTPStatus.FORBIDDEN
+
+
+def test_nobody_else_reports_or_reads(running: Meters) -> None:
+    other = running.token("other")
+    assert running.post(other, report("r0", 2))[0] == HTTPStatus.FORBIDDEN
+    assert running.loads(other)[0] == HTTPStatus.FORBIDDEN
+    for token in (running.token(ROUTER, audience="other"), "no-token", ""):
+        assert running.post(token, report("r0", 2))[0] == HTTPStatus.UNAUTHORIZED
+
+
+def test_a_router_speaks_for_its_own_pod(running: Meters) -> None:
+    token = running.token(ROUTER, pod="r7")
+    assert running.post(token, report("r7", 2))[0] == HTTPStatus.NO_CONTENT
+    assert running.post(token, report("r0", 2))[0] == HTTPStatus.FORBIDDEN
+
+
 def test_discovery_shows_the_metrics(reported: Meters) -> None:
     def listed() -> str | None:
         found = reported.cluster.kubectl("api-resources", "--api-group=external.metrics.k8s.io", "--no-headers")
@@ -137,7 +169,10 @@ def test_discovery_shows_the_metrics(reported: Meters) -> None:
 
 def test_it_may_only_ask(running: Meters) -> None:
     client = running.cluster.user_client(*identity(NAMESPACE, "shimmy-meter"))
-    assert rights(client, NAMESPACE) == {("subjectaccessreviews", "create")}
+    assert rights(client, NAMESPACE) == {
+        ("subjectaccessreviews", "create"),
+        ("tokenreviews", "create"),
+    }
 
 
 def test_a_certificate_rotates_without_a_failed_request(reported: Meters) -> None:

@@ -12,7 +12,7 @@ from tests.api.process import NAMESPACE
 
 from devkit.cluster import Cluster
 from devkit.waiting import until
-from shimmy_api.load import LoadReport, ModelLoad
+from shimmy_api.load import DeploymentLoad, LoadReport, PodLoad
 
 SPACE = "scaled"
 SYNC_SECONDS = 15
@@ -35,7 +35,8 @@ def test_a_burst_of_one_report_is_scaled_up_to(simulated_cluster: Cluster, tmp_p
 
 
 def _report(running: Meters, in_flight: int) -> None:
-    load = ModelLoad(namespace=SPACE, instance="pool", model="tiny", in_flight=in_flight)
+    pods = {"pod": PodLoad(in_flight=in_flight)}
+    load = DeploymentLoad(namespace=SPACE, deployment="pool", instance="pool", model="tiny", pods=pods)
     running.report(LoadReport(router="r0", loads=(load,)))
 
 
@@ -78,7 +79,7 @@ def _deployment() -> dict[str, Any]:
 
 
 def _autoscaler() -> dict[str, Any]:
-    selector = {"matchLabels": {"instance": "pool", "model": "tiny"}}
+    selector = {"matchLabels": {"deployment": "pool"}}
     metric = {"metric": {"name": "shimmy_model_load", "selector": selector}}
     external = metric | {"target": {"type": "AverageValue", "averageValue": "1"}}
     return {

@@ -6,7 +6,7 @@ from shimmy_meter.external_metrics import RefusedError, quantity, resources, sta
 from shimmy_meter.loads import Load
 
 NOW = datetime(2026, 5, 4, 3, 2, 1, 999, tzinfo=UTC)
-LOADS = [Load("ns", "pool", "a", 9, 3, 2, 1), Load("ns", "pool", "b", 4)]
+LOADS = [Load("ns", "pool-a", "pool", "a", 9, 3, 2, 1), Load("ns", "pool--slots", "pool", "", 4)]
 
 
 def test_a_list_of_values() -> None:
@@ -17,12 +17,18 @@ def test_a_list_of_values() -> None:
         "items": [
             {
                 "metricName": "shimmy_model_load",
-                "metricLabels": {"instance": "pool", "model": "a"},
+                "metricLabels": {"deployment": "pool-a", "instance": "pool", "model": "a"},
                 "timestamp": "2026-05-04T03:02:01Z",
                 "value": "9",
             }
         ],
     }
+
+
+@pytest.mark.parametrize("selector", ["deployment=pool--slots", "instance=pool,!model"])
+def test_shared_pods_have_no_model(selector: str) -> None:
+    (found,) = values("shimmy_model_load", selector, LOADS, NOW)["items"]
+    assert found["metricLabels"] == {"deployment": "pool--slots", "instance": "pool"}
 
 
 def test_each_metric_is_listed_and_has_its_own_value() -> None:

@@ -10,9 +10,10 @@ import pytest
 from aiohttp import web
 
 from devkit.pki import Authority, Pair
-from shimmy_api.load import LOADS_PATH, LoadReport, ModelLoad
+from shimmy_api.load import LOADS_PATH, DeploymentLoad, LoadReport, LoadTotals, PodLoad
 from shimmy_meter.authorization import Authorizer
-from shimmy_meter.front_proxy import FrontProxy
+from shimmy_meter.bearers import Bearers
+from shimmy_meter.front_proxy import FrontProxy, User
 from shimmy_meter.kube import UnavailableError
 from shimmy_meter.loads import Loads
 from shimmy_meter.server import Callers, MetricsServer
@@ -20,7 +21,21 @@ from shimmy_meter.tls import ServerTls
 
 VALUES = "/apis/external.metrics.k8s.io/v1beta1/namespaces/ns/shimmy_model_load"
 USER = {"X-Remote-User": "anna"}
-REPORT = LoadReport(router="r0", loads=(ModelLoad(namespace="ns", instance="i", model="m", in_flight=3),))
+REPORT = LoadReport(
+    router="r0",
+    loads=(
+        DeploymentLoad(
+            namespace="ns", deployment="i-m", instance="i", model="m", pods={"p": PodLoad(in_flight=3)}, holding=True
+        ),
+    ),
+)
+POD = "authentication.kubernetes.io/pod-name"
+TOKENS = {
+    "r0's": User("router", extra=((POD, ("r0",)),)),
+    "unbound": User("router"),
+    "operator's": User("operator"),
+}
+RIGHTS = {("router", "post"), ("operator", "get")}
 
 
 class Place:
@@ -36,7 +51,7 @@ class Place:
         self.url = ""
         self.new_certificate()
         self.tls = ServerTls(folder / "tls")
-        self.callers = Callers(tokens=(b"old", b"new"))
+        self.callers = Callers(Authorizer(self.review), Bearers(self.identify, self.review))
         self.trust(self.proxies)
 
     def new_certificate(self) -> None:
@@ -61,7 +76,15 @@ class Place:
     async def review(self, spec: dict[str, Any]) -> bool:
         if self.away:
             raise UnavailableError("503")
+        path = spec.get("nonResourceAttributes", {})
+        if path.get("path") == LOADS_PATH:
+            return (spec["user"], path["verb"]) in RIGHTS
         return spec["user"] in self.allowed
+
+    async def identify(self, token: str) -> User | None:
+        if self.away:
+            raise UnavailableError("503")
+        return TOKENS.get(token)
 
     async def get(self, path: str, pair: Pair | None = None, headers: dict[str, str] | None = None) -> tuple[int, Any]:
         return await self.ask("GET", path, pair, headers)
@@ -83,7 +106,7 @@ class Place:
 @pytest.fixture
 async def place(tmp_path: Path) -> AsyncIterator[Place]:
     made = Place(tmp_path)
-    server = MetricsServer(Loads(), Authorizer(made.review), made.callers, lambda: True)
+    server = MetricsServer(Loads(), made.callers, lambda: True)
     runner = web.AppRunner(server.application(), access_log=None, shutdown_timeout=0)
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=made.tls.context).start()
@@ -94,32 +117,62 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
         await runner.cleanup()
 
 
-async def post(place: Place, token: str, text: str = REPORT.model_dump_json(by_alias=True)) -> int:
-    return (await place.ask("POST", LOADS_PATH, None, {"Authorization": f"Bearer {token}"}, text))[0]
+async def post(place: Place, token: str, text: str = REPORT.model_dump_json(by_alias=True)) -> tuple[int, Any]:
+    return await place.ask("POST", LOADS_PATH, None, {"Authorization": f"Bearer {token}"}, text)
 
 
-@pytest.mark.parametrize(("token", "code"), [("old", 204), ("new", 204), ("other", 401), ("", 401), ("n\xe9w", 401)])
+@pytest.mark.parametrize(
+    ("token", "code"),
+    [("r0's", 204), ("unbound", 204), ("operator's", 403), ("other", 401), ("", 401), ("n\xe9w", 401)],
+)
 async def test_who_may_report(place: Place, token: str, code: int) -> None:
-    assert await post(place, token) == code
+    assert (await post(place, token))[0] == code
 
 
-async def test_without_tokens_nobody_may_report(place: Place) -> None:
-    place.callers.tokens = ()
-    assert await post(place, "") == 401
-    assert (await place.ask("POST", LOADS_PATH, None, None, "{}"))[0] == 401
+@pytest.mark.parametrize(("token", "code"), [("r0's", 403), ("operator's", 200), ("other", 401)])
+async def test_who_may_read_what_was_reported(place: Place, token: str, code: int) -> None:
+    await post(place, "r0's")
+    found, document = await place.get(LOADS_PATH, None, {"Authorization": f"Bearer {token}"})
+    assert found == code
+    if code == 200:
+        totals = LoadTotals.model_validate(document)
+        assert (totals.routers, totals.totals[0].holding, totals.totals[0].peak) == (("r0",), ("r0",), 3)
 
 
-async def test_what_is_no_report_is_refused(place: Place) -> None:
-    assert await post(place, "new", "{}") == 400
+@pytest.mark.parametrize("method", ["GET", "POST"])
+async def test_nobody_reports_or_reads_without_a_token(place: Place, method: str) -> None:
+    assert (await place.ask(method, LOADS_PATH, place.proxy, USER, "{}"))[0] == 401
+
+
+async def test_a_pod_speaks_for_itself_alone(place: Place) -> None:
+    text = REPORT.model_copy(update={"router": "r1"}).model_dump_json(by_alias=True)
+    assert await post(place, "r0's", text) == (403, "pod r0 cannot speak for r1")
+    assert (await post(place, "unbound", text))[0] == 204
+
+
+@pytest.mark.parametrize(
+    ("text", "said"), [("{}", "no report: router: Field required"), ("[", "no report: Invalid JSON")]
+)
+async def test_what_is_no_report_is_refused(place: Place, text: str, said: str) -> None:
+    code, found = await post(place, "r0's", text)
+    assert code == 400
+    assert found.startswith(said)
+
+
+async def test_who_was_never_believed_is_told_that_nobody_can_say(place: Place) -> None:
+    await post(place, "r0's")
+    place.away = True
+    assert (await post(place, "r0's"))[0] == 204
+    assert (await post(place, "unbound"))[0] == 503
 
 
 async def test_what_was_reported_is_read_through_the_front_proxy(place: Place) -> None:
-    await post(place, "new")
+    await post(place, "r0's")
     code, found = await place.get(f"{VALUES}?labelSelector=instance%3Di%2Cmodel+in+%28m%29", place.proxy, USER)
     assert (code, [item["value"] for item in found["items"]]) == (200, ["3"])
     code, text = await place.get("/metrics")
     assert code == 200
-    assert 'shimmy_model_load{instance="i",model="m",namespace="ns"} 3.0' in text
+    assert 'shimmy_model_load{deployment="i-m",instance="i",model="m",namespace="ns"} 3.0' in text
     assert "shimmy_meter_routers 1.0" in text
 
 
