@@ -51,7 +51,7 @@ class Meters:
 
     def new_certificate(self) -> None:
         """Put another one into the place of the last, as the kubelet does: by a link that is renamed."""
-        pair = self.authority.server("server", [f"{_SERVICE}.{NAMESPACE}.svc", self.host])
+        pair = self.authority.server("server", [_SERVICE, f"{_SERVICE}.{NAMESPACE}.svc", self.host])
         made = self.folder / f"tls-{os.urandom(4).hex()}"
         made.mkdir()
         (made / "tls.crt").write_bytes(pair.certificate.read_bytes())
