@@ -7,6 +7,7 @@ from devkit.bench import balance, router
 from devkit.bench.engine import command as engine
 from devkit.bench.faults import command as faults
 from devkit.bench.fleet import command as fleet
+from devkit.bench.scaling import command as scaling
 from devkit.packages import MissingError
 
 
@@ -40,6 +41,7 @@ def main() -> None:
     engine.add(commands)
     faults.add(commands)
     fleet.add(commands)
+    scaling.add(commands)
     arguments = parser.parse_args()
     try:
         good = arguments.run(arguments)
