@@ -13,6 +13,11 @@ DISCOVERED: Final = "Discovered"
 CONSISTENT: Final = "Consistent"
 """On objects that name others: whether the others are there and do not contradict."""
 
+SCALING_LIMITED: Final = "ScalingLimited"
+"""On a ShimmyInstance, True while load asks for more pods than it may have; absent otherwise."""
+BOUNDS_VALID: Final = "BoundsValid"
+"""On a ShimmyInstance, False while a schedule means nothing or bounds contradict; absent otherwise."""
+
 
 class Condition(ApiModel):
     """One observation about an object."""

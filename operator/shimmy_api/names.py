@@ -13,6 +13,8 @@ API_VERSION: Final = f"{GROUP}/{VERSION}"
 
 FIELD_MANAGER: Final = "shimmy-operator"
 """Server-side apply field manager of everything that the operator writes."""
+SCALER: Final = "shimmy-scaler"
+"""Field manager of spec.replicas of Deployments whose number load decides: docs/adr/0012-who-sets-replicas.md."""
 
 PART_OF: Final = "shimmy"
 ENGINE: Final = "engine"
@@ -62,6 +64,11 @@ ANNOTATION_CATALOGUE_SHA256: Final = f"{GROUP}/catalogue-sha256"
 ANNOTATION_LORA_SHA256: Final = f"{GROUP}/lora-sha256"
 """On engine pods: digest of the adapter that they add to the model."""
 
+METRIC_LOAD: Final = "shimmy_model_load"
+"""External metric by which autoscalers scale: what the pods of a Deployment have to do."""
+METRIC_DEPLOYMENT: Final = "deployment"
+"""Label of it: metadata.name of the Deployment."""
+
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
 ENGINE_PORT_NAME: Final = "http"
@@ -84,6 +91,10 @@ TENANT_ROUTER: Final = "shimmyrouter"
 """Everything of a tenant's own router in its namespace. Without a hyphen, unlike every name of an engine's objects."""
 TENANT_ROUTER_ROLE: Final = "shimmy-tenant-router"
 """ClusterRole that the installation brings: what such a router may read, bound in the tenant's namespace alone."""
+ROUTER_ACCOUNT: Final = "shimmy-router"
+"""ServiceAccount of the shared router, in the router's namespace."""
+ROUTER_SCALE: Final = "shimmy-router-scale"
+"""ClusterRole that the installation brings, and RoleBinding in a tenant's namespace: lets its router wake models."""
 JWKS: Final = "shimmy-jwks"
 """ConfigMap in the router's namespace with one data entry per issuer of tokens: a JSON Web Key Set (RFC 7517)."""
 ENGINE_TOKEN_SECRET: Final = "shimmy-engine-token"  # noqa: S105 - the name of a Secret, not a secret

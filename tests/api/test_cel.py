@@ -123,6 +123,19 @@ UNKNOWN: Final = {
         "spec": {**shared["spec"], "sharedWith": {"tenants": ["a", "a"]}},
     },
     "more retries than make sense": objects.instance("default", "strict", "tiny", routing={"retries": 6}),
+    "more held requests than make sense": objects.instance(
+        "default", "strict", "tiny", autoscaling={"maxReplicas": 1, "wake": {"mostHeld": 10_001}}
+    ),
+    "autoscaling without an upper bound": objects.instance("default", "strict", "tiny", autoscaling={}),
+    "a schedule of no cron's form": objects.instance(
+        "default",
+        "strict",
+        "tiny",
+        autoscaling={
+            "maxReplicas": 1,
+            "schedules": [{"name": "a", "start": "@daily", "end": "0 0 * * *", "minReplicas": 1}],
+        },
+    ),
     "a placement that does not exist": objects.instance("default", "strict", "tiny", placement="shared"),
     "the group of root": objects.instance("default", "strict", "tiny", gpu={"supplementalGroups": [0]}),
     "shared pods without models": objects.instance("default", "strict", placement="Shared"),

@@ -8,6 +8,7 @@ import pytest
 from tests.unit.operator.fake_cluster import FakeCluster
 
 from devkit.cluster import Cluster as DevelopmentCluster
+from shimmy_api.names import SCALER
 from shimmy_operator.cluster.errors import AlreadyExistsError, ConflictError, NotFoundError
 from shimmy_operator.cluster.kube import KubeCluster, connect
 from shimmy_operator.cluster.port import Cluster
@@ -31,6 +32,18 @@ def name() -> str:
 def quota(name: str, namespace: str = "default", **hard: str) -> Manifest:
     metadata = {"name": name, "namespace": namespace}
     return {"apiVersion": "v1", "kind": "ResourceQuota", "metadata": metadata, "spec": {"hard": hard}}
+
+
+def deployment(name: str, replicas: int | None = None) -> Manifest:
+    labels = {"app": name}
+    template = {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "a", "image": "a"}]}}
+    return {
+        "apiVersion": "apps/v1",
+        "kind": "Deployment",
+        "metadata": {"name": name, "namespace": "default"},
+        "spec": {"selector": {"matchLabels": labels}, "template": template}
+        | ({} if replicas is None else {"replicas": replicas}),
+    }
 
 
 def version(manifest: Manifest) -> Any:
@@ -112,3 +125,32 @@ class TestCluster:
         await port.delete(reference(made), made["metadata"]["uid"])
         with pytest.raises(NotFoundError):
             await port.apply(quota(name, "missing"))
+
+    async def test_a_number_of_pods_survives_the_manager_that_set_it_only_with_another(
+        self, port: Cluster, name: str
+    ) -> None:
+        made = await port.apply(deployment(name, 7))
+        held = {key: made["metadata"][key] for key in ("name", "namespace", "resourceVersion")}
+        await port.apply({**deployment(name), "metadata": held, "spec": {"replicas": 7}}, SCALER)
+        assert (await port.apply(deployment(name)))["spec"]["replicas"] == 7
+        assert (await port.apply(deployment(name, 2)))["spec"]["replicas"] == 2
+        alone = await port.apply(deployment(f"{name}-alone", 7))
+        assert (await port.apply(deployment(f"{name}-alone")))["spec"]["replicas"] == 1
+        for manifest in (made, alone):
+            await port.delete(reference(manifest), manifest["metadata"]["uid"])
+
+    async def test_a_number_of_pods_is_set_of_the_object_as_it_was_read_only(self, port: Cluster, name: str) -> None:
+        key = reference(deployment(name))
+        assert await port.read(key) is None
+        with pytest.raises(NotFoundError):
+            await port.scale(key, 3, "1")
+        made = await port.apply(deployment(name, 1))
+        await port.scale(key, 3, version(made))
+        with pytest.raises(ConflictError):
+            await port.scale(key, 4, version(made))
+        found = await port.read(key)
+        assert found is not None
+        assert found["spec"]["replicas"] == 3
+        assert found["metadata"]["generation"] == made["metadata"]["generation"] + 1
+        assert (await port.apply(deployment(name)))["spec"]["replicas"] == 3
+        await port.delete(key, made["metadata"]["uid"])

@@ -10,7 +10,7 @@ from kubernetes.aio import client, config
 from kubernetes.aio.client import ApiClient, ApiException
 from kubernetes.aio.dynamic import DynamicClient
 
-from shimmy_api.names import FIELD_MANAGER
+from shimmy_api.names import FIELD_MANAGER, SCALER
 from shimmy_operator.cluster.errors import (
     NotFoundError,
     UnavailableError,
@@ -61,13 +61,26 @@ class KubeCluster:
         path = RESOURCES[manifest["kind"]].path(manifest["metadata"].get("namespace"))
         return await self._json("post", path, body=manifest, field_manager=FIELD_MANAGER)
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """See Cluster."""
-        return await self._apply(manifest, None)
+        return await self._apply(manifest, None, manager)
+
+    async def read(self, reference: Reference) -> Manifest | None:
+        """See Cluster."""
+        # By a list, for which the operator has the right anyway.
+        listing = await self.list(Selection(reference.kind, reference.namespace, name=reference.name))
+        return next(iter(listing.items), None)
+
+    async def scale(self, reference: Reference, replicas: int, resource_version: str) -> None:
+        """See Cluster."""
+        self._count("scale")
+        patch = {"metadata": {"resourceVersion": resource_version}, "spec": {"replicas": replicas}}
+        path = _path(reference, "scale")
+        await self._json("patch", path, body=patch, content_type=_MERGE_PATCH, field_manager=SCALER)
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """See Cluster."""
-        return await self._apply(manifest, "status")
+        return await self._apply(manifest, "status", FIELD_MANAGER)
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:
         """See Cluster."""
@@ -122,7 +135,7 @@ class KubeCluster:
         finally:
             response.close()
 
-    async def _apply(self, manifest: Manifest, subresource: str | None) -> Manifest:
+    async def _apply(self, manifest: Manifest, subresource: str | None, manager: str) -> Manifest:
         self._count("apply")
         path = _path(reference(manifest), subresource)
         return await self._json(
@@ -130,7 +143,7 @@ class KubeCluster:
             path,
             body=manifest,
             content_type=_APPLY,
-            field_manager=FIELD_MANAGER,
+            field_manager=manager,
             force_conflicts="true",
         )
 

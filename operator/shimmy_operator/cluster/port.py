@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
+from shimmy_api.names import FIELD_MANAGER
 from shimmy_operator.cluster.resources import Manifest, Reference
 
 
@@ -17,11 +18,24 @@ class Cluster(Protocol):
             AlreadyExistsError: it exists.
         """
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         """Make the object have these fields (server-side apply, forced), and return it as stored.
+
+        A field that its manager applies no more goes, unless another manager has it.
 
         Raises:
             ConflictError: the manifest has a resourceVersion, and the object another one.
+        """
+
+    async def read(self, reference: Reference) -> Manifest | None:
+        """An object as it is now, or none: for what a watch by label may not show."""
+
+    async def scale(self, reference: Reference, replicas: int, resource_version: str) -> None:
+        """Set the number of pods by the subresource `scale`.
+
+        Raises:
+            NotFoundError: there is no such object.
+            ConflictError: the object has another resourceVersion.
         """
 
     async def apply_status(self, manifest: Manifest) -> Manifest:

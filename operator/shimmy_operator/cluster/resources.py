@@ -52,6 +52,7 @@ _BUILT_IN: Final = (
     Resource("v1", "Pod", "pods", namespaced=True),
     Resource("v1", "Service", "services", namespaced=True),
     Resource("apps/v1", "Deployment", "deployments", namespaced=True),
+    Resource("autoscaling/v2", "HorizontalPodAutoscaler", "horizontalpodautoscalers", namespaced=True),
     Resource("policy/v1", "PodDisruptionBudget", "poddisruptionbudgets", namespaced=True),
     Resource("batch/v1", "Job", "jobs", namespaced=True),
     Resource("batch/v1", "CronJob", "cronjobs", namespaced=True),

@@ -27,6 +27,7 @@ _LABELLED: Final = (
     "CronJob",
     "Pod",
     "Deployment",
+    "HorizontalPodAutoscaler",
     "Service",
     "PodDisruptionBudget",
 )
@@ -46,6 +47,7 @@ def selections(router_namespace: str) -> tuple[Selection, ...]:
         Selection("ConfigMap", namespace=router_namespace, name=names.JWKS),
         Selection("RoleBinding", name=names.DISCOVERY_ACCESS),
         Selection("RoleBinding", name=names.TENANT_ROUTER),
+        Selection("RoleBinding", name=names.ROUTER_SCALE),
         # The API server's own addresses.
         Selection("EndpointSlice", namespace="default", name="kubernetes"),
     )

@@ -1,6 +1,6 @@
 """Which objects a change concerns."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from shimmy_api import names
@@ -32,14 +32,10 @@ def concerned(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
         yield from _discoverers(manifest["metadata"]["namespace"], relations)
         if kind in _OF_TENANT:
             yield from _of_tenant(manifest, relations)
-    elif kind == "Namespace":
-        yield from _of_namespace(manifest, relations)
     elif kind == "EndpointSlice":
         yield from (reference(tenant) for tenant in store.all("ShimmyTenant"))
-    elif kind == "PersistentVolumeClaim":
-        yield from _of_claim(manifest, relations)
-    elif kind == "Pod":
-        yield from _of_pod(manifest, store)
+    elif kind in _BY_KIND:
+        yield from _BY_KIND[kind](manifest, relations)
     elif kind in _OF_TENANT:
         yield from _of_tenant(manifest, relations)
     else:
@@ -113,10 +109,32 @@ def _of_claim(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
             yield reference(model)
 
 
-def _of_pod(manifest: Manifest, store: Store) -> Iterator[Reference]:
+def _of_autoscaler(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
+    """Its instance, and those that may share a tenant's GPUs with it."""
+    own, store = owner_reference("ShimmyInstance", manifest), relations.store
+    instance = None if own is None else store.find(own)
+    if instance is None:
+        return
+    yield reference(instance)
+    if instance["spec"].get("gpu") is None:
+        return
+    for other in store.within("ShimmyInstance", manifest["metadata"]["namespace"]):
+        if other is not instance and other["spec"].get("gpu") is not None and other["spec"].get("autoscaling"):
+            yield reference(other)
+
+
+def _of_pod(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
     labels = manifest["metadata"].get("labels") or {}
     of = {"ShimmyModel": names.LABEL_MODEL, "ShimmyInstance": names.LABEL_INSTANCE_OF}
     kind = "ShimmyModel" if labels.get(names.LABEL_COMPONENT) == names.FETCH else "ShimmyInstance"
-    for owner in store.within(kind, manifest["metadata"]["namespace"]):
+    for owner in relations.store.within(kind, manifest["metadata"]["namespace"]):
         if names.bounded(owner["metadata"]["name"]) == labels.get(of[kind]):
             yield reference(owner)
+
+
+_BY_KIND: Final[dict[str, Callable[[Manifest, Relations], Iterator[Reference]]]] = {
+    "Namespace": _of_namespace,
+    "PersistentVolumeClaim": _of_claim,
+    "Pod": _of_pod,
+    "HorizontalPodAutoscaler": _of_autoscaler,
+}

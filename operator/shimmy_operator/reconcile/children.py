@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 
+from shimmy_api import names
 from shimmy_operator.cluster.errors import AlreadyExistsError, ConflictError, InvalidError
 from shimmy_operator.cluster.resources import RESOURCES, Manifest, Reference, reference
 from shimmy_operator.reconcile.compare import differs
@@ -19,13 +20,45 @@ async def ensure(environment: Environment, rendered: Manifest) -> Manifest:
     live = environment.store.find(reference(wanted))
     if live is not None and (is_going(live) or not differs(wanted, live)):
         return live
+    return await _apply(environment, wanted, live)
+
+
+async def ensure_scaled(environment: Environment, rendered: Manifest, least: int) -> Manifest:
+    """The same for a Deployment whose number of pods others decide: `least` when it is made, and then what it is.
+
+    Raises:
+        ConflictError: the number may have changed just now; try again.
+    """
+    wanted = stamped(rendered)
+    key = reference(wanted)
+    live = environment.store.find(key) or await environment.cluster.read(key)
+    if live is None:
+        return await _apply(environment, _with_replicas(wanted, least), None)
+    if is_going(live) or not differs(wanted, live):
+        return live
+    # A field that its manager stops applying falls to its default, unless another manager has it.
+    replicas = int(live["spec"].get("replicas", 1))
+    identity = {name: live["metadata"][name] for name in ("name", "namespace", "resourceVersion")}
+    held = {"apiVersion": wanted["apiVersion"], "kind": wanted["kind"], "metadata": identity}
+    await environment.cluster.apply(_with_replicas(held, replicas), names.SCALER)
+    return await _apply(environment, wanted, live, _with_replicas(wanted, replicas))
+
+
+def _with_replicas(manifest: Manifest, replicas: int) -> Manifest:
+    return {**manifest, "spec": {**manifest.get("spec", {}), "replicas": replicas}}
+
+
+async def _apply(
+    environment: Environment, wanted: Manifest, live: Manifest | None, whole: Manifest | None = None
+) -> Manifest:
+    """Apply; where that is refused, put `whole` in the place of all that is there."""
     try:
         applied = await environment.cluster.apply(wanted)
     except InvalidError:
         if live is None or "spec" not in wanted:
             raise
         # Somebody added what does not go together with ours, such as a second port of the same name.
-        await environment.cluster.replace_spec(wanted)
+        await environment.cluster.replace_spec(whole or wanted)
         applied = await environment.cluster.apply(wanted)
     environment.store.put(applied)
     return applied

@@ -10,7 +10,7 @@ from typing import Any, Final
 from shimmy_operator.reconcile.quantity import same_quantity
 
 _WHOLE: Final = frozenset({"selector", "podSelector", "namespaceSelector", "nodeSelector"})
-_QUANTITIES: Final = frozenset({"limits", "requests", "hard", "emptyDir"})
+_QUANTITIES: Final = frozenset({"limits", "requests", "hard", "emptyDir", "averageValue"})
 _KEYS: Final = {
     ("spec", "containers"): "name",
     ("spec", "volumes"): "name",

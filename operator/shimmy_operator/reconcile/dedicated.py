@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from shimmy_api import names
 from shimmy_operator.reconcile.checked import Lack, find_checked
-from shimmy_operator.reconcile.children import ensure
 from shimmy_operator.reconcile.pool import Arranged, Pool, Taken
 from shimmy_operator.render.deployment import render_deployment
 
@@ -29,5 +28,5 @@ async def _serve(pool: Pool, model: str) -> Taken:
         # Without a checked file, pods of the one before go on serving.
         return await pool.take_over(model, pods, pool.slots, checked.message, at_once=True)
     rendered = render_deployment(pool.tenant, pool.namespace, pool.owner, pool.spec, checked, pool.environment.context)
-    pods = replace(pods, deployment=await ensure(pool.environment, rendered))
+    pods = replace(pods, deployment=await pool.ensure_deployment(rendered))
     return await pool.take_over(model, pods, pool.slots, "", at_once=True)

@@ -31,6 +31,8 @@ from shimmy_operator.status import discovery as status
 from shimmy_operator.status.conditions import Verdict
 
 _NAME = names.DISCOVERY_ACCESS
+_OTHERS = frozenset({names.FETCH_AUTHORITIES, names.TENANT_ROUTER, names.ROUTER_SCALE})
+"""ConfigMaps and RoleBindings of a tenant that are none of discovery's."""
 _NAMED_IN_EVENT = 5
 
 
@@ -70,7 +72,7 @@ async def reconcile_discovery(
 async def _withdraw(environment: Environment, owner: Owner, namespace: str) -> None:
     """Take the Jobs and their rights away; the models stay."""
     for kind in ("CronJob", "Job", "RoleBinding", "ConfigMap"):
-        await prune(environment, kind, namespace, owner.uid, {names.FETCH_AUTHORITIES, names.TENANT_ROUTER})
+        await prune(environment, kind, namespace, owner.uid, _OTHERS)
     if environment.store.get("NetworkPolicy", namespace, _NAME) is not None:
         # Walls are closed, never deleted: the operator has no right to.
         await ensure(environment, render_policy(owner.name, namespace, environment.context, wanted=False))

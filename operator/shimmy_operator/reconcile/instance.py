@@ -1,7 +1,8 @@
 """Reconciles a ShimmyInstance."""
 
 from shimmy_api.instance import ShimmyInstanceSpec, ShimmyInstanceStatus
-from shimmy_operator.cluster.resources import Manifest
+from shimmy_operator.cluster.resources import Manifest, reference
+from shimmy_operator.reconcile.autoscale import autoscale
 from shimmy_operator.reconcile.children import prune
 from shimmy_operator.reconcile.consistency import instance_conflicts
 from shimmy_operator.reconcile.dedicated import arrange_dedicated
@@ -9,7 +10,10 @@ from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
 from shimmy_operator.reconcile.pool import Pool
 from shimmy_operator.reconcile.shared import arrange_shared
+from shimmy_operator.reconcile.shares import deployments_of
+from shimmy_operator.render.autoscaler import KIND
 from shimmy_operator.render.metadata import Owner
+from shimmy_operator.scaling.bounds import bounds_now
 from shimmy_operator.status import instance as status
 from shimmy_operator.status.conditions import consistency_condition
 from shimmy_operator.status.namespace import no_tenant
@@ -25,16 +29,32 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
     if tenant is None:
         after = status.refused_status(name, no_tenant(namespace), None, before, generation, environment.now)
         return Outcome(before, after, status.PROGRESS)
-    pool = Pool(environment, tenant, namespace, Owner("ShimmyInstance", name, uid), spec)
+    bounds = None
+    if spec.autoscaling is None:
+        # Before `spec.replicas` is applied: two must not decide.
+        await prune(environment, KIND, namespace, uid, ())
+    else:
+        bounds = bounds_now(spec.autoscaling, len(deployments_of(name, spec)), environment.clock())
+    least = None if bounds is None else bounds.least
+    pool = Pool(environment, tenant, namespace, Owner("ShimmyInstance", name, uid), spec, least)
     arrange = arrange_shared if spec.placement == "Shared" else arrange_dedicated
     arranged = await arrange(pool)
+    scaled = None
+    if spec.autoscaling is not None and bounds is not None:
+        scaled = await autoscale(pool, reference(manifest), spec.autoscaling, bounds, arranged, before, generation)
+        await prune(environment, KIND, namespace, uid, scaled.autoscalers)
     for kind, keep in arranged.keep.items():
         await prune(environment, kind, namespace, uid, keep)
+    models = arranged.models if scaled is None else scaled.models
     counts = status.Counts(arranged.replicas, sum(status.ready(pool.deployment(name)) for name in arranged.deployments))
     after = status.instance_status(
-        name, arranged.models, counts, environment.endpoint_of(tenant, namespace), before, generation, environment.now
+        name, models, counts, environment.endpoint_of(tenant, namespace), before, generation, environment.now
     )
     conflicts = instance_conflicts(environment, manifest, spec)
     consistent = consistency_condition(conflicts, before.conditions, generation, environment.now)
-    after = after.model_copy(update={"conditions": (*after.conditions, *consistent)})
-    return Outcome(before, after, status.PROGRESS)
+    of_scaling = () if scaled is None else scaled.conditions
+    update = {
+        "autoscaling": None if scaled is None else scaled.status,
+        "conditions": (*after.conditions, *consistent, *of_scaling),
+    }
+    return Outcome(before, after.model_copy(update=update), status.PROGRESS, () if scaled is None else scaled.news)

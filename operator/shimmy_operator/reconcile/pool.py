@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from shimmy_api import names
 from shimmy_api.instance import ServedModel, ShimmyInstanceSpec
 from shimmy_operator.cluster.resources import Manifest
-from shimmy_operator.reconcile.children import ensure, is_going
+from shimmy_operator.reconcile.children import ensure, ensure_scaled, is_going
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.service import render_service
@@ -59,6 +59,14 @@ class Pool:
     namespace: str
     owner: Owner
     spec: ShimmyInstanceSpec
+    least: int | None = None
+    """Pods that a new Deployment begins with where load decides; None where `spec.replicas` does."""
+
+    async def ensure_deployment(self, rendered: Manifest) -> Manifest:
+        """Have a Deployment."""
+        if self.least is None:
+            return await ensure(self.environment, rendered)
+        return await ensure_scaled(self.environment, rendered, self.least)
 
     def deployment(self, name: str) -> Manifest | None:
         """A Deployment that is there to stay."""
@@ -96,13 +104,14 @@ class Pool:
             selector = new.selector if arrived else old.selector
             await ensure(self.environment, render_service(self.tenant, self.namespace, self.owner, model, selector))
         if arrived or not (served or new.deployment):
-            found = status.served_model(model, waits_for, new.deployment, self._alive(new))
+            found = status.served_model(model, waits_for, new.deployment, self.alive(new))
         else:
             before = old.deployment if served else None
-            found = status.moving_model(model, waits_for, new.deployment, self._alive(new), before)
+            found = status.moving_model(model, waits_for, new.deployment, self.alive(new), before)
         return Taken(found, new=arrived, old=served and not arrived)
 
-    def _alive(self, pods: Pods) -> list[Manifest]:
+    def alive(self, pods: Pods) -> list[Manifest]:
+        """Those of the pods that are there to stay."""
         return [
             pod
             for pod in self.environment.store.within("Pod", self.namespace)

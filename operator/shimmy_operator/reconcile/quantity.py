@@ -1,4 +1,4 @@
-"""Kubernetes quantities, as far as telling whether two are equal.
+"""Kubernetes quantities: their amounts, and whether two are equal.
 
 The API server rewrites quantities in built-in kinds: 1024Mi is stored as 1Gi.
 Source: https://kubernetes.io/docs/reference/kubernetes-api/common-definitions/quantity/
@@ -15,10 +15,11 @@ _BINARY: Final = {"Ki": 1, "Mi": 2, "Gi": 3, "Ti": 4, "Pi": 5, "Ei": 6}
 
 def same_quantity(one: str, other: str) -> bool:
     """Whether two quantities mean the same amount."""
-    return one == other or (_amount(one) is not None and _amount(one) == _amount(other))
+    return one == other or (amount(one) is not None and amount(one) == amount(other))
 
 
-def _amount(text: str) -> Decimal | None:
+def amount(text: str) -> Decimal | None:
+    """The number that a quantity means; None if it is none."""
     match = _FORM.match(text)
     if match is None:
         return None

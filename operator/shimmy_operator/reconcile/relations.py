@@ -52,6 +52,11 @@ def home_topic(namespace: str) -> Topic:
     return ("home", namespace)
 
 
+def sleep_topic(namespace: str) -> Topic:
+    """That an instance of a namespace may have no pod."""
+    return ("sleep", namespace)
+
+
 def label_topic(label: str) -> Topic:
     """That the objects with this value of the label shimmy.dev/tenant are a tenant's."""
     return ("label", label)
@@ -210,6 +215,7 @@ def _of_tenant(manifest: Manifest) -> Relation:
             *subjects,
             *(model_topic(namespace, model) for model in models),
             *(shared_topic(model) for model in models),
+            sleep_topic(namespace),
         ),
         tells=_set(tenant_topic(name), home_topic(namespace), label_topic(names.bounded(name)), *subjects),
         content=(created, tuple(checks.items())),
@@ -225,16 +231,24 @@ def _check_of(token: dict[str, Any]) -> tuple[str, str]:
 def _of_instance(manifest: Manifest) -> Relation:
     metadata, spec = manifest["metadata"], manifest["spec"]
     namespace, fallback = metadata["namespace"], (spec.get("routing") or {}).get("fallback")
+    sleeps = [sleep_topic(namespace)] if sleepy(spec) else []
     if not fallback:
-        return Relation(reference(manifest))
+        return Relation(reference(manifest), tells=_set(*sleeps))
     chains = [chain_topic(namespace, model) for model in spec.get("models") or ()]
     models = [model_topic(namespace, model) for model in fallback.get("models") or ()]
     return Relation(
         reference(manifest),
         listens=_set(*chains, *models),
-        tells=_set(*chains),
+        tells=_set(*chains, *sleeps),
         content=(metadata.get("creationTimestamp"), repr(fallback)),
     )
+
+
+def sleepy(spec: dict[str, Any]) -> bool:
+    """Whether an instance may have no pod, now or by a schedule."""
+    found = spec.get("autoscaling") or {}
+    least = [found.get("minReplicas"), *(one.get("minReplicas") for one in found.get("schedules") or ())]
+    return 0 in least
 
 
 def _of_secret(manifest: Manifest) -> Relation | None:

@@ -5,8 +5,15 @@ from shimmy_api.tenant import ShimmyTenantSpec
 from shimmy_operator.cluster.resources import Manifest
 from shimmy_operator.reconcile.children import delete, ensure, is_going, is_owned, prune
 from shimmy_operator.reconcile.environment import Environment
+from shimmy_operator.reconcile.relations import sleep_topic
 from shimmy_operator.render.metadata import Owner
-from shimmy_operator.render.router import NAME, render_router_policy, render_tenant_router, with_tenant
+from shimmy_operator.render.router import (
+    NAME,
+    render_router_policy,
+    render_scale_binding,
+    render_tenant_router,
+    with_tenant,
+)
 
 
 async def reconcile_router(environment: Environment, owner: Owner, namespace: str, spec: ShimmyTenantSpec) -> None:
@@ -18,10 +25,28 @@ async def reconcile_router(environment: Environment, owner: Owner, namespace: st
         return
     for kind in ("Deployment", "Service", "PodDisruptionBudget"):
         await prune(environment, kind, namespace, owner.uid, ())
-    await prune(environment, "RoleBinding", namespace, owner.uid, {names.DISCOVERY_ACCESS})
+    await prune(environment, "RoleBinding", namespace, owner.uid, {names.DISCOVERY_ACCESS, names.ROUTER_SCALE})
     if environment.store.get("NetworkPolicy", namespace, NAME) is not None:
         # Walls are closed, never deleted: the operator has no right to.
         await ensure(environment, render_router_policy(owner.name, namespace, environment.context, wanted=False))
+
+
+async def ensure_wake_access(environment: Environment, owner: Owner, namespace: str, spec: ShimmyTenantSpec) -> None:
+    """Let the tenant's router start pods where instances may have none, and nowhere else."""
+    if environment.relations.telling(sleep_topic(namespace)):
+        rendered = render_scale_binding(owner.name, namespace, owner, *_account(environment, namespace, spec))
+        await ensure(environment, rendered)
+        return
+    live = environment.store.get("RoleBinding", namespace, names.ROUTER_SCALE)
+    if live is not None and is_owned(live, owner.uid) and not is_going(live):
+        await delete(environment, live)
+
+
+def _account(environment: Environment, namespace: str, spec: ShimmyTenantSpec) -> tuple[str, str]:
+    """Name and namespace of the ServiceAccount of the tenant's router."""
+    if spec.router == "Dedicated":
+        return NAME, namespace
+    return names.ROUTER_ACCOUNT, environment.settings.router_namespace
 
 
 def mirror_namespace(environment: Environment, namespace: str, spec: ShimmyTenantSpec) -> str:

@@ -4,7 +4,6 @@ from dataclasses import replace
 
 from shimmy_api import names
 from shimmy_operator.reconcile.checked import Lack, find_checked
-from shimmy_operator.reconcile.children import ensure
 from shimmy_operator.reconcile.pool import Arranged, Pods, Pool, Taken
 from shimmy_operator.render.deployment import ServedModel
 from shimmy_operator.render.slots import render_slots
@@ -40,7 +39,7 @@ async def arrange_shared(pool: Pool) -> Arranged:
 async def _render(pool: Pool, slots: Pods, models: list[ServedModel]) -> Pods:
     context = pool.environment.context
     rendered = render_slots(pool.tenant, pool.namespace, pool.owner, pool.spec, models, context)
-    return replace(slots, deployment=await ensure(pool.environment, rendered))
+    return replace(slots, deployment=await pool.ensure_deployment(rendered))
 
 
 async def _serve(pool: Pool, model: str, found: ServedModel | Lack, slots: Pods, *, loadable: bool) -> Taken:

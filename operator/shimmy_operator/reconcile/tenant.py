@@ -9,7 +9,7 @@ from shimmy_operator.reconcile.consistency import tenant_conflicts
 from shimmy_operator.reconcile.discovery import reconcile_discovery
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.outcome import Outcome
-from shimmy_operator.reconcile.router import reconcile_router
+from shimmy_operator.reconcile.router import ensure_wake_access, reconcile_router
 from shimmy_operator.render.fetch_access import render_authorities
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.render.namespace import belongs_to, namespace_of, render_namespace
@@ -40,6 +40,7 @@ async def reconcile_tenant(environment: Environment, manifest: Manifest) -> Outc
     await _ensure_authorities(environment, owner, namespace)
     access = await ensure_access(environment, manifest, namespace, spec)
     await reconcile_router(environment, owner, namespace, spec)
+    await ensure_wake_access(environment, owner, namespace, spec)
     found = status.Found(
         namespace=namespace,
         endpoint=endpoint(namespace) if spec.router == "Dedicated" else environment.settings.endpoint,

@@ -47,13 +47,14 @@ class Load:
 def render_engines(
     name: str, namespace: str, owner: Owner, spec: ShimmyInstanceSpec, load: Load, context: Context
 ) -> Manifest:
-    """`spec.replicas` pods that serve a load."""
+    """`spec.replicas` pods that serve a load; without a number where load decides it."""
+    replicas = {} if spec.autoscaling is not None else {"replicas": spec.replicas}
     return {
         "apiVersion": "apps/v1",
         "kind": "Deployment",
         "metadata": metadata(name, namespace, load.labels, owner),
         "spec": {
-            "replicas": spec.replicas,
+            **replicas,
             "progressDeadlineSeconds": _PROGRESS_SECONDS,
             "selector": {"matchLabels": load.selector},
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxUnavailable": 0, "maxSurge": 1}},

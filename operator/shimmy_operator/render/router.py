@@ -112,6 +112,17 @@ def render_tenant_router(tenant: str, namespace: str, owner: Owner, context: Con
     ]
 
 
+def render_scale_binding(tenant: str, namespace: str, owner: Owner, account: str, home: str) -> Manifest:
+    """What lets the ServiceAccount of a tenant's router, in its namespace `home`, start pods in the tenant's."""
+    return {
+        "apiVersion": "rbac.authorization.k8s.io/v1",
+        "kind": "RoleBinding",
+        "metadata": metadata(names.ROUTER_SCALE, namespace, labels(tenant), owner),
+        "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": names.ROUTER_SCALE},
+        "subjects": [{"kind": "ServiceAccount", "name": account, "namespace": home}],
+    }
+
+
 def render_router_policy(tenant: str, namespace: str, context: Context, *, wanted: bool) -> Manifest:
     """What its pods reach and who reaches them; nothing and nobody where there is none (any more)."""
     routers = {"podSelector": {"matchLabels": _selector()}}

@@ -11,16 +11,29 @@ from shimmy_operator.status.pods import find_problem
 
 Manifest = dict[str, Any]
 
-_SERVING: Final = frozenset({ModelState.READY, ModelState.DEGRADED, ModelState.AT_ZERO})
-PROGRESS: Final = frozenset({"Waiting", "Loading"})
+_AS_WANTED: Final = frozenset({ModelState.READY, ModelState.IDLE, ModelState.AT_ZERO})
+_SERVING: Final = _AS_WANTED | {ModelState.DEGRADED}
+PROGRESS: Final = frozenset({"Waiting", "Waking", "Loading"})
 """Reasons that are steps on the way and no failures."""
-_ORDER: Final = list(ModelState)
+_ORDER: Final = (
+    ModelState.FAILED,
+    ModelState.WAITING,
+    ModelState.WAKING,
+    ModelState.LOADING,
+    ModelState.DEGRADED,
+    ModelState.AT_ZERO,
+    ModelState.IDLE,
+    ModelState.READY,
+)
+"""The first one that a model is in is what the instance tells."""
 _REASONS: Final = {
     ModelState.FAILED: "ModelFailed",
     ModelState.WAITING: "Waiting",
+    ModelState.WAKING: "Waking",
     ModelState.LOADING: "Loading",
     ModelState.DEGRADED: "Degraded",
     ModelState.AT_ZERO: "AtZero",
+    ModelState.IDLE: "Serving",
     ModelState.READY: "Serving",
 }
 
@@ -94,7 +107,7 @@ def instance_verdict(models: Sequence[ServedModel]) -> Verdict:
     """Ready if every model that is wanted has a pod that answers; the reason is that of the model that is worst off."""
     worst = min(models, key=lambda model: _ORDER.index(model.state))
     ready = all(model.state in _SERVING for model in models)
-    if worst.state in (ModelState.READY, ModelState.AT_ZERO):
+    if worst.state in _AS_WANTED:
         at_zero = all(model.state is ModelState.AT_ZERO for model in models)
         reason = _REASONS[ModelState.AT_ZERO if at_zero else ModelState.READY]
         return Verdict(ready, reason, f"{len(models)} of {len(models)} models as wanted")

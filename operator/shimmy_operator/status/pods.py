@@ -3,6 +3,7 @@
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any, Final
 
 Manifest = dict[str, Any]
@@ -86,3 +87,12 @@ def _why(waiting: Manifest, ended: Manifest) -> str:
     if last:
         parts.append(last[-1])
     return "; ".join(filter(None, parts))
+
+
+def ready_seconds(pod: Manifest) -> int | None:
+    """Seconds from a pod's creation until it was ready; None if it is not."""
+    for condition in pod.get("status", {}).get("conditions") or ():
+        if condition["type"] == "Ready" and condition["status"] == "True":
+            ready = datetime.fromisoformat(condition["lastTransitionTime"])
+            return max(round((ready - datetime.fromisoformat(pod["metadata"]["creationTimestamp"])).total_seconds()), 0)
+    return None

@@ -1,11 +1,12 @@
 """A cluster in memory: what reconciliation relies on, held to a real API server by tests/api/test_cluster_contract.py.
 
-It has no defaults, no schemas and no fields of other managers within a list.
+It has no schemas, no defaults but that of a Deployment's replicas, and no fields of other managers within a list.
 """
 
 import copy
 from typing import Any
 
+from shimmy_api.names import FIELD_MANAGER
 from shimmy_operator.cluster.errors import AlreadyExistsError, ConflictError, NotFoundError
 from shimmy_operator.cluster.resources import RESOURCES, Manifest, Reference, reference
 from shimmy_operator.cluster.store import Store
@@ -54,11 +55,22 @@ class FakeCluster:
         self.writes.append(f"create {key}")
         return self._save(key, manifest, 1)
 
-    async def apply(self, manifest: Manifest) -> Manifest:
+    async def apply(self, manifest: Manifest, manager: str = FIELD_MANAGER) -> Manifest:
         key = reference(manifest)
         self._require_namespace(key)
         self._require_version(key, manifest)
-        return self._merge(key, manifest, "")
+        return self._merge(key, manifest, manager)
+
+    async def read(self, reference: Reference) -> Manifest | None:
+        return copy.deepcopy(self.objects.get(reference))
+
+    async def scale(self, reference: Reference, replicas: int, resource_version: str) -> None:
+        live = self.objects.get(reference)
+        if live is None:
+            raise NotFoundError(f"404: {reference} not found")
+        self._require_version(reference, {"metadata": {"resourceVersion": resource_version}})
+        self._applied[reference, "scale"] = {"spec": {"replicas": replicas}}
+        self._write("scale", reference, {**live, "spec": {**live["spec"], "replicas": replicas}})
 
     async def apply_status(self, manifest: Manifest) -> Manifest:
         key = reference(manifest)
@@ -100,7 +112,11 @@ class FakeCluster:
         live = self.objects.get(key, {"apiVersion": RESOURCES[key.kind].api_version, "kind": key.kind})
         before = self._applied.get((key, part), {})
         self._applied[key, part] = copy.deepcopy(fields)
-        return self._write("apply", key, _merged(live, before, fields))
+        others = [known for (whose, of), known in self._applied.items() if whose == key and of != part]
+        merged = _merged(live, before, fields, others)
+        if key.kind == "Deployment":
+            merged["spec"].setdefault("replicas", 1)
+        return self._write("apply", key, merged)
 
     def _write(self, verb: str, key: Reference, wanted: Manifest) -> Manifest:
         live = self.objects.get(key)
@@ -123,11 +139,19 @@ class FakeCluster:
         return copy.deepcopy(saved)
 
 
-def _merged(live: Any, before: Any, wanted: Any) -> Any:
+def _merged(live: Any, before: Any, wanted: Any, others: list[Any]) -> Any:
     """`live` with all of `wanted`, and without what only `before` has."""
     if not isinstance(wanted, dict):
         return copy.deepcopy(wanted)
     old = live if isinstance(live, dict) else {}
     applied = before if isinstance(before, dict) else {}
-    kept = {key: value for key, value in old.items() if key in wanted or key not in applied}
-    return kept | {key: _merged(old.get(key), applied.get(key), value) for key, value in wanted.items()}
+    shared = [other for other in others if isinstance(other, dict)]
+    kept = {
+        key: value
+        for key, value in old.items()
+        if key in wanted or key not in applied or any(key in other for other in shared)
+    }
+    return kept | {
+        key: _merged(old.get(key), applied.get(key), value, [other.get(key) for other in shared])
+        for key, value in wanted.items()
+    }

@@ -33,12 +33,14 @@ from tests.unit.operator.samples import (
 )
 
 from shimmy_api import names
+from shimmy_api.autoscaling import Autoscaling
 from shimmy_api.fields import DNS_SUBDOMAIN
 from shimmy_api.model import ShimmyModelSpec
 from shimmy_api.sources import VolumeSource, parse_source
 from shimmy_api.tenant import Discovery, FetchPolicy, Quota
 from shimmy_engine.catalogue import read_catalogue
 from shimmy_operator.render import discovery
+from shimmy_operator.render.autoscaler import render_autoscaler
 from shimmy_operator.render.context import FetchNetwork
 from shimmy_operator.render.deployment import render_deployment
 from shimmy_operator.render.discovered import WantedModel, render_discovered
@@ -49,7 +51,7 @@ from shimmy_operator.render.metadata import Owner, stamped
 from shimmy_operator.render.namespace import render_namespace
 from shimmy_operator.render.network_policies import render_network_policies
 from shimmy_operator.render.quota import render_quota
-from shimmy_operator.render.router import render_router_policy, render_tenant_router, with_tenant
+from shimmy_operator.render.router import render_router_policy, render_scale_binding, render_tenant_router, with_tenant
 from shimmy_operator.render.secrets import Credentials, render_engine_token_secret, render_key_secret, render_mirror
 from shimmy_operator.render.service import render_service
 from shimmy_operator.render.service_account import render_service_account
@@ -75,7 +77,25 @@ WITH_PERSONAL, WHOLE = DISCOVERY.sources
 
 OFFLINE: Final = replace(CONTEXT, fetch_network=FetchNetwork(offline=True))
 
+
+def _autoscaler(autoscaling: dict[str, Any]) -> Any:
+    deployment = render_deployment("acme", NS, OWNER, SMALL, served(), CONTEXT)
+    return render_autoscaler(deployment, OWNER, Autoscaling.model_validate(autoscaling), 0, 3)
+
+
 CASES: Final[dict[str, Callable[[], Any]]] = {
+    "autoscaler": lambda: _autoscaler({"minReplicas": 0, "maxReplicas": 4}),
+    "autoscaler-behavior": lambda: _autoscaler(
+        {
+            "maxReplicas": 4,
+            "targetUtilization": 150,
+            "behavior": {
+                "scaleUp": {"stabilizationWindowSeconds": 30},
+                "scaleDown": {"selectPolicy": "Min", "policies": [{"type": "Pods", "value": 1, "periodSeconds": 60}]},
+            },
+        }
+    ),
+    "scale-binding": lambda: render_scale_binding("acme", NS, TENANT, "shimmy-router", "shimmy-system"),
     "namespace": lambda: render_namespace("acme", NS),
     "quota": lambda: render_quota("acme", NS, Quota(gpus=4, memory="64Gi", pods=20)),
     "quota-without-bounds": lambda: render_quota("acme", NS, Quota()),

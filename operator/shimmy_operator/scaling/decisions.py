@@ -1,0 +1,56 @@
+"""Why the number of pods is what it is: what the status and the Events tell."""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from math import ceil
+from typing import Final
+
+from shimmy_api.instance import ScalingDecision
+
+KEPT: Final = 5
+
+IDLE: Final = "Idle"
+WOKEN: Final = "Woken"
+BURST: Final = "Burst"
+LOAD: Final = "Load"
+SCHEDULE: Final = "Schedule"
+BOUNDS: Final = "Bounds"
+
+
+def wanted(load: float, target_percent: int) -> int:
+    """Pods that a load asks for, with the autoscaler's formula."""
+    return ceil(round(load * 100 / target_percent, 3))
+
+
+def decision(model: str, before: int, after: int, reason: str, message: str, now: datetime) -> ScalingDecision:
+    """A change of the number of pods; `model` is empty where models share pods."""
+    time = now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return ScalingDecision(time=time, model=model, before=before, after=after, reason=reason, message=message)
+
+
+def explain(
+    model: str, before: int, after: int, own: ScalingDecision | None, seen: str, now: datetime
+) -> ScalingDecision | None:
+    """The decision behind a number that changed; None if it did not.
+
+    `own` is the last that the operator made and has not told yet; `seen` is what the autoscaler says of the load. From
+    0 only the router, or a person, starts a pod beside the operator.
+    """
+    if before == after:
+        return None
+    if own is not None and own.after == after:
+        return own.model_copy(update={"before": before})
+    if before == 0:
+        return decision(model, before, after, WOKEN, f"{_change(before, after)}: a request came.", now)
+    reason = LOAD if after > 0 else BOUNDS
+    message = f"{_change(before, after)}: {seen}." if after > 0 else f"{_change(before, after)}: somebody set it."
+    return decision(model, before, after, reason, message, now)
+
+
+def remembered(new: Sequence[ScalingDecision], old: Sequence[ScalingDecision]) -> tuple[ScalingDecision, ...]:
+    """The last decisions, newest first."""
+    return (*new, *old)[:KEPT]
+
+
+def _change(before: int, after: int) -> str:
+    return f"{before} to {after}"
