@@ -4,15 +4,18 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
 from shimmy_operator.cluster.kube import KubeCluster, connect
 from shimmy_operator.cluster.store import Store
+from shimmy_operator.handlers.certificate import keep_certificate
 from shimmy_operator.handlers.controller import Controller
 from shimmy_operator.handlers.queue import WorkQueue
 from shimmy_operator.handlers.server import serve
 from shimmy_operator.metrics import Metrics
+from shimmy_operator.reconcile.certificate import CertificateKeeper
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.relations import Relations
 from shimmy_operator.settings import Settings, parse_settings
@@ -37,13 +40,17 @@ async def run(settings: Settings) -> None:
         controller = Controller(environment, cluster, queue, metrics, settings.resync_seconds)
         ports = (settings.metrics_port, settings.health_port)
         async with serve(settings.host, *ports, metrics.registry, lambda: controller.ready):
-            await _until_stopped(controller, stopped)
+            work = [controller.run()]
+            if settings.meter_certificate:
+                keeper = CertificateKeeper(settings.meter_certificate, cluster, cluster, environment.clock)
+                work.append(keep_certificate(keeper))
+            await _until_stopped(work, stopped)
 
 
-async def _until_stopped(controller: Controller, stopped: asyncio.Event) -> None:
-    work = asyncio.create_task(controller.run())
+async def _until_stopped(work: Sequence[Coroutine[Any, Any, None]], stopped: asyncio.Event) -> None:
+    tasks = [asyncio.create_task(one) for one in work]
     stop = asyncio.create_task(stopped.wait())
-    done, pending = await asyncio.wait((work, stop), return_when=asyncio.FIRST_COMPLETED)
+    done, pending = await asyncio.wait((*tasks, stop), return_when=asyncio.FIRST_COMPLETED)
     for task in pending:
         task.cancel()
     await asyncio.gather(*pending, return_exceptions=True)

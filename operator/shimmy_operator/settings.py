@@ -10,6 +10,7 @@ from ipaddress import ip_address, ip_network
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from shimmy_operator.reconcile.certificate import Certificate
 from shimmy_operator.render.context import AllowedEgress, Context, FetchNetwork
 
 _REGISTRY = "shimmy.dev"
@@ -31,6 +32,8 @@ class Settings:
     metrics_port: int
     health_port: int
     log_level: str
+    meter_certificate: Certificate | None = None
+    """None where there is no metrics server."""
 
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
@@ -67,6 +70,9 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         metrics_port=given.metrics_port,
         health_port=given.health_port,
         log_level=given.log_level,
+        meter_certificate=Certificate(given.router_namespace, given.meter_tls, issued=given.meter_tls_issue)
+        if given.meter_tls
+        else None,
     )
 
 
@@ -161,6 +167,8 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--fetch-s3-endpoint", "", "store of s3:// sources that name none; AWS if absent", _web_address)
     add("--fetch-s3-region", "", "region of s3:// sources that name none")
     add("--api-server-addresses", "", "more addresses that fetch Jobs never reach, separated by spaces", str.split)
+    add("--meter-tls", "", "Secret of the metrics server's certificate, in the router's namespace; none if empty")
+    add("--meter-tls-issue", "true", "false: somebody else keeps that certificate", _flag)
     add("--resync-seconds", "600", "time between two looks at every object", float)
     add("--kubeconfig", None, "cluster to manage; the one that the operator runs in if absent")
     add("--kube-context", None, "context of the kubeconfig; its current one if absent")

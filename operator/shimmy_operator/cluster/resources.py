@@ -60,6 +60,7 @@ _BUILT_IN: Final = (
     Resource("networking.k8s.io/v1", "NetworkPolicy", "networkpolicies", namespaced=True),
     Resource("discovery.k8s.io/v1", "EndpointSlice", "endpointslices", namespaced=True),
     Resource("events.k8s.io/v1", "Event", "events", namespaced=True),
+    Resource("apiregistration.k8s.io/v1", "APIService", "apiservices", namespaced=False),
 )
 RESOURCES: Final = {
     resource.kind: resource
