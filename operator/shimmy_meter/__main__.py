@@ -21,6 +21,7 @@ def _serve(given: argparse.Namespace) -> None:
     settings = Settings(
         host=given.host,
         port=given.port,
+        metrics_port=given.metrics_port,
         tls_folder=given.tls_folder,
         kubeconfig=given.kubeconfig,
         leave_seconds=given.leave_seconds,
@@ -41,6 +42,7 @@ def _parser() -> argparse.ArgumentParser:
     serve = commands.add_parser("serve", help="take routers' reports and answer autoscalers, until SIGTERM")
     serve.add_argument("--host", default="0.0.0.0", help="address to listen on")  # noqa: S104 - a pod's
     serve.add_argument("--port", type=int, default=6443, help="port of HTTPS (default: 6443)")
+    serve.add_argument("--metrics-port", type=int, default=9090, help="port of /metrics; 0 for none (default: 9090)")
     serve.add_argument("--tls-folder", type=Path, required=True, help="folder with tls.crt and tls.key")
     serve.add_argument("--kubeconfig", help="cluster to serve; the one that the server runs in if absent")
     serve.add_argument("--leave-seconds", type=float, default=5, help="to go on answering after SIGTERM (default: 5)")

@@ -1,10 +1,10 @@
-"""The metrics server's one port, HTTPS.
+"""What the metrics server answers by HTTPS, and by plain HTTP on a port of its own for Prometheus.
 
 | path | who may |
 |---|---|
 | /apis, /openapi | the API server's front proxy, for users whom RBAC allows (front_proxy.py, authorization.py) |
 | POST, GET /loads/1 | ServiceAccounts that RBAC allows it, by a token for this server (bearers.py) |
-| /metrics | everybody who reaches the port: a NetworkPolicy lets Prometheus in; it names tenants' models |
+| /metrics, on the other port | everybody who reaches it: a NetworkPolicy lets Prometheus in; it names tenants' models |
 | /healthz, /readyz | everybody who reaches the port: the kubelet |
 """
 
@@ -30,7 +30,7 @@ from shimmy_meter.metrics import exposition
 
 _LARGEST_REPORT: Final = 16 * 1024 * 1024
 _VALUES: Final = f"/apis/{GROUP_VERSION}/namespaces/{{namespace}}/{{metric}}"
-_OPEN: Final = frozenset({"/healthz", "/readyz", "/metrics", LOADS_PATH})
+_OPEN: Final = frozenset({"/healthz", "/readyz", LOADS_PATH})
 """Everything else is for the front proxy alone, also what is not there."""
 _AGGREGATED: Final = "as=APIGroupDiscoveryList"
 
@@ -56,13 +56,12 @@ class MetricsServer:
         self._ready = ready
 
     def application(self) -> web.Application:
-        """All paths."""
+        """All paths but one."""
         made = web.Application(client_max_size=_LARGEST_REPORT, middlewares=[self._api])
         made.add_routes(
             [
                 web.get("/healthz", self._healthz),
                 web.get("/readyz", self._readyz),
-                web.get("/metrics", self._metrics),
                 web.post(LOADS_PATH, self._take),
                 web.get(LOADS_PATH, self._tell, allow_head=False),
                 web.get("/apis", self._groups),
@@ -73,6 +72,12 @@ class MetricsServer:
                 web.get(_VALUES, self._values),
             ]
         )
+        return made
+
+    def metrics(self) -> web.Application:
+        """The one for Prometheus."""
+        made = web.Application()
+        made.add_routes([web.get("/metrics", self._metrics)])
         return made
 
     async def _healthz(self, _: web.Request) -> web.Response:

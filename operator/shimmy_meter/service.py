@@ -38,6 +38,8 @@ class Settings:
 
     host: str
     port: int
+    metrics_port: int
+    """0 for none."""
     tls_folder: Path
     kubeconfig: str | None
     leave_seconds: float
@@ -87,7 +89,10 @@ async def run(settings: Settings, stopped: asyncio.Event) -> None:
     async with await connect(settings.kubeconfig) as api:
         keeper = Keeper(settings, ApiServer(api))
         metrics = MetricsServer(Loads(), keeper.callers, keeper.ready)
-        async with _listening(metrics.application(), settings, keeper.tls.context):
+        async with (
+            _listening(metrics.application(), settings.host, settings.port, keeper.tls.context),
+            _listening(metrics.metrics(), settings.host, settings.metrics_port),
+        ):
             log.info("listening on port %d", settings.port)
             stop = asyncio.create_task(_stop(stopped, settings.leave_seconds))
             work = [asyncio.create_task(task) for task in (keeper.watch_certificate(), keeper.watch_front_proxy())]
@@ -105,11 +110,15 @@ async def _stop(stopped: asyncio.Event, leave_seconds: float) -> None:
 
 
 @asynccontextmanager
-async def _listening(application: web.Application, settings: Settings, context: ssl.SSLContext) -> AsyncIterator[None]:
+async def _listening(
+    application: web.Application, host: str, port: int, context: ssl.SSLContext | None = None
+) -> AsyncIterator[None]:
+    """Answer while the block runs; at no port if that is 0."""
     runner = web.AppRunner(application, access_log=None, shutdown_timeout=1)
     await runner.setup()
     try:
-        await web.TCPSite(runner, settings.host, settings.port, ssl_context=context).start()
+        if port:
+            await web.TCPSite(runner, host, port, ssl_context=context).start()
         yield
     finally:
         await runner.cleanup()

@@ -116,6 +116,7 @@ class Meters:
         config = str(self.cluster.credentials(*identity(NAMESPACE, _SERVICE)))
         for port in self.ports:
             command = [sys.executable, "-m", "shimmy_meter", "serve", "--host", self.host, "--port", str(port)]
+            command += ["--metrics-port", "0"]
             command += ["--tls-folder", str(self.folder / "tls"), "--kubeconfig", config, "--leave-seconds", "0"]
             environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
             with (self.folder / f"{port}.log").open("wb") as log:

@@ -48,7 +48,7 @@ class Place:
         self.proxy = self.proxies.client("front-proxy-client", "front-proxy-client")
         self.allowed = {"anna"}
         self.away = False
-        self.url = ""
+        self.url = self.metrics_url = ""
         self.new_certificate()
         self.tls = ServerTls(folder / "tls")
         self.callers = Callers(Authorizer(self.review), Bearers(self.identify, self.review))
@@ -111,10 +111,15 @@ async def place(tmp_path: Path) -> AsyncIterator[Place]:
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0, ssl_context=made.tls.context).start()
     made.url = f"https://127.0.0.1:{runner.addresses[0][1]}"
+    plain = web.AppRunner(server.metrics(), access_log=None, shutdown_timeout=0)
+    await plain.setup()
+    await web.TCPSite(plain, "127.0.0.1", 0).start()
+    made.metrics_url = f"http://127.0.0.1:{plain.addresses[0][1]}/metrics"
     try:
         yield made
     finally:
         await runner.cleanup()
+        await plain.cleanup()
 
 
 async def post(place: Place, token: str, text: str = REPORT.model_dump_json(by_alias=True)) -> tuple[int, Any]:
@@ -170,8 +175,8 @@ async def test_what_was_reported_is_read_through_the_front_proxy(place: Place) -
     await post(place, "r0's")
     code, found = await place.get(f"{VALUES}?labelSelector=instance%3Di%2Cmodel+in+%28m%29", place.proxy, USER)
     assert (code, [item["value"] for item in found["items"]]) == (200, ["3"])
-    code, text = await place.get("/metrics")
-    assert code == 200
+    async with aiohttp.ClientSession() as session, session.get(place.metrics_url) as answer:
+        text = await answer.text()
     assert 'shimmy_model_load{deployment="i-m",instance="i",model="m",namespace="ns"} 3.0' in text
     assert "shimmy_meter_routers 1.0" in text
 
