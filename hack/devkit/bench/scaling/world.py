@@ -137,12 +137,20 @@ def world(folder: Path) -> Iterator[World]:
 
 def _model(running: Cluster) -> None:
     """A model whose file counts as checked: no pod here could check it."""
+    objects.create(running, _volume())
     objects.create(running, objects.claim(HOME, "models"))
     made = objects.create(running, objects.model(HOME, MODEL, "pvc://models/tiny.gguf"))
     digest = spec_digest(ShimmyModelSpec.model_validate(made["spec"]))
     artifact = {"specDigest": digest, "sha256": "a" * 64, "sizeBytes": 1_000_000, "architecture": "llama"}
+    artifact |= {"claimName": "models", "path": "tiny.gguf"}
     artifact |= {"quantization": "Q4_1", "contextLength": 2048, "parameters": 135_000_000}
     until(lambda: _put_status(running, made, artifact), "the model counts as checked", seconds=_START_SECONDS)
+
+
+def _volume() -> dict[str, Any]:
+    """For the claim: the scheduler waits for one."""
+    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/models"}}
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "models"}, "spec": spec}
 
 
 def _put_status(running: Cluster, made: dict[str, Any], artifact: dict[str, Any]) -> bool:
