@@ -69,6 +69,9 @@ METRIC_LOAD: Final = "shimmy_model_load"
 METRIC_DEPLOYMENT: Final = "deployment"
 """Label of it: metadata.name of the Deployment."""
 
+ANNOTATION_DELETION_COST: Final = "controller.kubernetes.io/pod-deletion-cost"
+"""On engine pods: how many requests would be lost with the pod. Kubernetes deletes those of least cost first."""
+
 ENGINE_PORT: Final = 8080
 """HTTP/1.1 and h2c port of the runner: the API, probes, metrics and the usage journal."""
 ENGINE_PORT_NAME: Final = "http"

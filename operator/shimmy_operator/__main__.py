@@ -4,20 +4,26 @@ import asyncio
 import logging
 import signal
 import sys
-from collections.abc import Coroutine, Sequence
+from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
+from contextlib import asynccontextmanager
 from datetime import UTC, datetime
 from typing import Any
 
+from aiohttp import ClientSession
+
 from shimmy_operator.cluster.kube import KubeCluster, connect
+from shimmy_operator.cluster.meter import Meter
 from shimmy_operator.cluster.store import Store
 from shimmy_operator.handlers.certificate import keep_certificate
 from shimmy_operator.handlers.controller import Controller
 from shimmy_operator.handlers.queue import WorkQueue
+from shimmy_operator.handlers.scaler import scale
 from shimmy_operator.handlers.server import serve
 from shimmy_operator.metrics import Metrics
 from shimmy_operator.reconcile.certificate import CertificateKeeper
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.relations import Relations
+from shimmy_operator.reconcile.scaler import Scaler
 from shimmy_operator.settings import Settings, parse_settings
 
 
@@ -39,16 +45,34 @@ async def run(settings: Settings) -> None:
         )
         controller = Controller(environment, cluster, queue, metrics, settings.resync_seconds)
         ports = (settings.metrics_port, settings.health_port)
-        async with serve(settings.host, *ports, metrics.registry, lambda: controller.ready):
-            work = [controller.run()]
+        async with serve(settings.host, *ports, metrics.registry, lambda: controller.ready), _meter(settings) as meter:
+            works = [controller.run()]
             if settings.meter_certificate:
                 keeper = CertificateKeeper(settings.meter_certificate, cluster, cluster, environment.clock)
-                work.append(keep_certificate(keeper))
-            await _until_stopped(work, stopped)
+                works.append(keep_certificate(keeper))
+            if meter is not None:
+                works.append(_scale(controller, meter, environment, metrics))
+            await _until_stopped(works, stopped)
 
 
-async def _until_stopped(work: Sequence[Coroutine[Any, Any, None]], stopped: asyncio.Event) -> None:
-    tasks = [asyncio.create_task(one) for one in work]
+@asynccontextmanager
+async def _meter(settings: Settings) -> AsyncIterator[Meter | None]:
+    """The metrics server, if there is one."""
+    if not settings.meter_url:
+        yield None
+        return
+    name = f"shimmy-meter.{settings.context.router_namespace}.svc"
+    async with ClientSession() as session:
+        yield Meter(session, settings.meter_url, settings.meter_folder, name)
+
+
+async def _scale(controller: Controller, meter: Meter, environment: Environment, metrics: Metrics) -> None:
+    await controller.listed()
+    await scale(meter.loads, Scaler(environment), metrics)
+
+
+async def _until_stopped(works: Iterable[Coroutine[Any, Any, None]], stopped: asyncio.Event) -> None:
+    tasks = [asyncio.create_task(work) for work in works]
     stop = asyncio.create_task(stopped.wait())
     done, pending = await asyncio.wait((*tasks, stop), return_when=asyncio.FIRST_COMPLETED)
     for task in pending:

@@ -31,6 +31,17 @@ class Metrics:
             ["verb"],
             registry=self.registry,
         )
+        self.meter_up = Gauge(
+            "shimmy_operator_meter_up",
+            "Whether the metrics server told the load at the last look; 0 also where none is set.",
+            registry=self.registry,
+        )
+        self.meter_looks = Counter(
+            "shimmy_operator_meter_looks",
+            "Looks at the metrics server by result: ok, failed.",
+            ["result"],
+            registry=self.registry,
+        )
 
     def count_write(self, verb: str) -> None:
         """Count one mutating request."""

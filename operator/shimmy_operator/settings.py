@@ -32,6 +32,10 @@ class Settings:
     metrics_port: int
     health_port: int
     log_level: str
+    meter_url: str
+    """Base URL of the metrics server; empty for none."""
+    meter_folder: Path
+    """Has `ca.crt` and `token` for it."""
     meter_certificate: Certificate | None = None
     """None where there is no metrics server."""
 
@@ -70,6 +74,8 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         metrics_port=given.metrics_port,
         health_port=given.health_port,
         log_level=given.log_level,
+        meter_url=given.meter_url,
+        meter_folder=Path(given.meter_folder),
         meter_certificate=Certificate(given.router_namespace, given.meter_tls, issued=given.meter_tls_issue)
         if given.meter_tls
         else None,
@@ -111,6 +117,14 @@ def _web_address(text: str) -> str:
         raise argparse.ArgumentTypeError(f"{text} is not http://HOST or https://HOST")
     if split.username is not None or split.password is not None:
         raise argparse.ArgumentTypeError("a URL with credentials would be readable in every Job")
+    return text
+
+
+def _meter_address(text: str) -> str:
+    """An https:// URL of a host, or nothing."""
+    split = urlsplit(text)
+    if text and (split.scheme != "https" or not split.hostname or split.username is not None):
+        raise argparse.ArgumentTypeError(f"{text} is not https://HOST[:PORT]")
     return text
 
 
@@ -175,5 +189,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
     add("--host", "0.0.0.0", "address of the two ports below")  # noqa: S104 - the pod's
     add("--metrics-port", "9090", "port of /metrics; 0 for none", int)
     add("--health-port", "8081", "port of /healthz and /readyz; 0 for none", int)
+    add("--meter-url", "", "https:// base URL of the metrics server; without, autoscalers alone scale", _meter_address)
+    add("--meter-folder", "/var/run/shimmy-meter", "folder with ca.crt and token for the metrics server")
     add("--log-level", "INFO", "DEBUG, INFO, WARNING or ERROR", str.upper)
     return parser

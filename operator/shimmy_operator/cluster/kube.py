@@ -1,7 +1,7 @@
 """A cluster behind a Kubernetes API server."""
 
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from http import HTTPStatus
 from typing import Any, Final, TypeVar
 
@@ -81,6 +81,12 @@ class KubeCluster:
     async def apply_status(self, manifest: Manifest) -> Manifest:
         """See Cluster."""
         return await self._apply(manifest, "status", FIELD_MANAGER)
+
+    async def annotate(self, reference: Reference, annotations: Mapping[str, str]) -> None:
+        """See Cluster."""
+        self._count("patch")
+        patch = {"metadata": {"annotations": dict(annotations)}}
+        await self._json("patch", _path(reference), body=patch, content_type=_MERGE_PATCH, field_manager=SCALER)
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:
         """See Cluster."""

@@ -1,6 +1,6 @@
 """What reconciliation asks of a cluster. KubeCluster talks to an API server; unit tests have one in memory."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Literal, Protocol
 
@@ -44,6 +44,13 @@ class Cluster(Protocol):
         Raises:
             NotFoundError: there is no such object.
             ConflictError: the object has changed since, or another one has its name.
+        """
+
+    async def annotate(self, reference: Reference, annotations: Mapping[str, str]) -> None:
+        """Add or change annotations of an object that exists.
+
+        Raises:
+            NotFoundError: there is no such object.
         """
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:

@@ -73,14 +73,18 @@ class Controller:
         """Whether everything was listed once."""
         return all(informer.synced.is_set() for informer in self._informers)
 
+    async def listed(self) -> None:
+        """Wait until everything was listed once."""
+        for informer in self._informers:
+            await informer.synced.wait()
+
     async def run(self) -> None:
         """Work for ever; ends by cancellation, or by an error that is a fault of the program."""
         async with asyncio.TaskGroup() as tasks:
             for informer in self._informers:
                 tasks.create_task(informer.run())
             # What is not known yet must not be taken for missing.
-            for informer in self._informers:
-                await informer.synced.wait()
+            await self.listed()
             _LOG.info("watching %d kinds", len(self._informers))
             tasks.create_task(self._resync())
             for _ in range(_WORKERS):

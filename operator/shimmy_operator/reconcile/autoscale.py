@@ -17,11 +17,13 @@ from shimmy_operator.reconcile.children import ensure
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.memory import Starts
 from shimmy_operator.reconcile.pool import Arranged, Pool
-from shimmy_operator.reconcile.shares import Shares, deployments_of, seen_load, share
-from shimmy_operator.render.autoscaler import KIND, render_autoscaler
+from shimmy_operator.reconcile.shares import Shares, deployments_of, load_of, share
+from shimmy_operator.render.autoscaler import render_autoscaler
 from shimmy_operator.scaling import decisions
+from shimmy_operator.scaling.allotment import giving_way
 from shimmy_operator.scaling.bounds import Bounds
 from shimmy_operator.scaling.cold_starts import KEPT, summary
+from shimmy_operator.scaling.load import Rule
 from shimmy_operator.status import instance as status
 from shimmy_operator.status.conditions import Verdict
 from shimmy_operator.status.pods import ready_seconds
@@ -57,8 +59,8 @@ async def autoscale(
     live = {name: found for name in deployments if (found := pool.deployment(name)) is not None}
     shares = share(environment, pool.tenant, pool.namespace, pool.owner.name, pool.spec)
     await _ensure_autoscalers(pool, autoscaling, bounds, live, shares)
+    environment.scaling.rule(key, _rules(autoscaling, bounds, deployments, live, shares))
     for name, deployment in live.items():
-        environment.scaling.owners[reference(deployment)] = key
         if status.wanted(deployment) == 0 and bounds.least > 0:
             await _lift(environment, deployment, deployments[name], bounds)
     told = _decisions(pool, deployments, live, before)
@@ -76,6 +78,23 @@ async def autoscale(
         ),
         news=tuple(Verdict(True, one.reason, _text(pool, one)) for one in told),
     )
+
+
+def _rules(
+    autoscaling: Autoscaling, bounds: Bounds, models: dict[str, str], live: dict[str, Manifest], shares: Shares
+) -> dict[Reference, Rule]:
+    giving = giving_way(shares.claims, shares.given)
+    return {
+        reference(deployment): Rule(
+            model=models[name],
+            least=bounds.least,
+            target_percent=autoscaling.target_utilization,
+            idle_seconds=autoscaling.idle_seconds,
+            at_once=autoscaling.behavior.scale_up is None,
+            gives_way=name in giving,
+        )
+        for name, deployment in live.items()
+    }
 
 
 async def _ensure_autoscalers(
@@ -122,7 +141,7 @@ def _decisions(
         replicas = known.get(deployments[name] or pool.spec.models[0])
         if replicas is None:
             continue
-        load = seen_load(environment.store.get(KIND, pool.namespace, name))
+        load = load_of(environment, deployment)
         seen = "the autoscaler set it" if load is None else f"the load is {load}"
         own = environment.scaling.decisions.get(reference(deployment))
         if own is not None and own in before.autoscaling.decisions:
@@ -158,7 +177,7 @@ def _model(pool: Pool, model: ServedModel, before: ShimmyInstanceStatus, live: d
     if deployment is None or deployment["metadata"]["name"] not in live:
         return with_cold_starts(model, previous.cold_starts if previous else None)
     alive = pool.alive(pods)
-    model = awake(model, previous, alive, idle=False)
+    model = awake(model, previous, alive, idle=reference(deployment) in pool.environment.scaling.idle)
     return with_cold_starts(model, _cold_starts(pool.environment, reference(deployment), alive, previous))
 
 

@@ -36,7 +36,7 @@ async def reconcile(environment: Environment, key: Reference) -> None:
     manifest = environment.store.find(key)
     if manifest is None or is_going(manifest):
         environment.progress_written.pop(key, None)
-        environment.scaling.forget(key)
+        environment.scaling.rule(key, {})
         return
     try:
         outcome = await _RECONCILERS[key.kind](environment, manifest)

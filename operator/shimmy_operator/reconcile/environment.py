@@ -55,9 +55,16 @@ class Environment:
 
     def endpoint_of(self, tenant: str, namespace: str) -> str:
         """Base URL of the OpenAI API for a tenant's clients."""
+        return endpoint(namespace) if self._has_router(tenant) else self.settings.endpoint
+
+    def router_namespace_of(self, namespace: str) -> str:
+        """Namespace of the router that serves the tenant of a namespace."""
+        tenant = self.tenant_of(namespace)
+        return namespace if tenant is not None and self._has_router(tenant) else self.settings.router_namespace
+
+    def _has_router(self, tenant: str) -> bool:
         manifest = self.store.get("ShimmyTenant", None, tenant)
-        dedicated = manifest is not None and manifest["spec"].get("router") == "Dedicated"
-        return endpoint(namespace) if dedicated else self.settings.endpoint
+        return manifest is not None and manifest["spec"].get("router") == "Dedicated"
 
     def tenant_of(self, namespace: str) -> str | None:
         """Name of the tenant that a namespace belongs to; None if it belongs to none that exists."""

@@ -1,6 +1,6 @@
 """Reconciles a ShimmyInstance."""
 
-from shimmy_api.instance import ShimmyInstanceSpec, ShimmyInstanceStatus
+from shimmy_api.instance import ModelState, ShimmyInstanceSpec, ShimmyInstanceStatus
 from shimmy_operator.cluster.resources import Manifest, reference
 from shimmy_operator.reconcile.autoscale import autoscale
 from shimmy_operator.reconcile.children import prune
@@ -33,6 +33,7 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
     if spec.autoscaling is None:
         # Before `spec.replicas` is applied: two must not decide.
         await prune(environment, KIND, namespace, uid, ())
+        environment.scaling.rule(reference(manifest), {})
     else:
         bounds = bounds_now(spec.autoscaling, len(deployments_of(name, spec)), environment.clock())
     least = None if bounds is None else bounds.least
@@ -57,4 +58,13 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
         "autoscaling": None if scaled is None else scaled.status,
         "conditions": (*after.conditions, *consistent, *of_scaling),
     }
-    return Outcome(before, after.model_copy(update=update), status.PROGRESS, () if scaled is None else scaled.news)
+    after = after.model_copy(update=update)
+    news = () if scaled is None else scaled.news
+    return Outcome(
+        before, after, status.PROGRESS, news, urgent=scaled is not None and _states(before) != _states(after)
+    )
+
+
+def _states(found: ShimmyInstanceStatus) -> dict[str, ModelState]:
+    """What routers act on."""
+    return {model.name: model.state for model in found.models}

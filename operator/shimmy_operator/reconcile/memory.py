@@ -1,9 +1,11 @@
 """What the operator knows of scaling beside the objects. Losing it, at a restart, only makes it wait and look again."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from shimmy_api.instance import ScalingDecision
 from shimmy_operator.cluster.resources import Reference
+from shimmy_operator.scaling.load import Rule
 
 
 @dataclass(slots=True)
@@ -16,6 +18,14 @@ class Starts:
     """From creation until ready, oldest first."""
 
 
+@dataclass(frozen=True, slots=True)
+class Ruled:
+    """A Deployment that load decides over."""
+
+    instance: Reference
+    rule: Rule
+
+
 @dataclass(slots=True)
 class ScalingMemory:
     """By the reference of the Deployment."""
@@ -23,12 +33,25 @@ class ScalingMemory:
     decisions: dict[Reference, ScalingDecision] = field(default_factory=dict)
     """The last one that the operator made; the status tells it when the Deployment shows it."""
     starts: dict[Reference, Starts] = field(default_factory=dict)
-    owners: dict[Reference, Reference] = field(default_factory=dict)
-    """The instances of the Deployments."""
+    ruled: dict[Reference, Ruled] = field(default_factory=dict)
+    """All that load decides over."""
+    peaks: dict[Reference, int] = field(default_factory=dict)
+    """Loads as the metrics server told them last; empty while it is away."""
+    asked: dict[Reference, int] = field(default_factory=dict)
+    """Pods that the load asked for when it was last looked at."""
+    idle: set[Reference] = field(default_factory=set)
+    """Those whose last pod goes when all routers agree."""
 
-    def forget(self, instance: Reference) -> None:
-        """Forget what belongs to an instance that is gone."""
-        for deployment in [key for key, owner in self.owners.items() if owner == instance]:
-            del self.owners[deployment]
+    _of: dict[Reference, frozenset[Reference]] = field(default_factory=dict)
+
+    def rule(self, instance: Reference, rules: Mapping[Reference, Rule]) -> None:
+        """Load decides over these Deployments of an instance, and over no others of it."""
+        for deployment in self._of.pop(instance, frozenset()) - rules.keys():
+            self.ruled.pop(deployment, None)
             self.decisions.pop(deployment, None)
             self.starts.pop(deployment, None)
+            self.asked.pop(deployment, None)
+            self.idle.discard(deployment)
+        if rules:
+            self._of[instance] = frozenset(rules)
+            self.ruled |= {deployment: Ruled(instance, rule) for deployment, rule in rules.items()}

@@ -19,3 +19,5 @@ class Outcome(Generic[Status]):
     """Reasons of the condition Ready that are steps on the way."""
     news: tuple[Verdict, ...] = ()
     """What is to be told as Events beside the conditions, once the status says it, too."""
+    urgent: bool = False
+    """Whether others act on what has changed, so that it is written at once."""

@@ -8,7 +8,7 @@ from pydantic import ValidationError
 from shimmy_api import names
 from shimmy_api.instance import ShimmyInstanceSpec
 from shimmy_api.tenant import Quota
-from shimmy_operator.cluster.resources import Manifest, Reference
+from shimmy_operator.cluster.resources import Manifest, Reference, reference
 from shimmy_operator.reconcile.children import is_going
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.quantity import amount
@@ -60,8 +60,14 @@ def share(environment: Environment, tenant: str, namespace: str, name: str, spec
     return Shares(tuple(found), limits, allot(found, limits))
 
 
-def seen_load(autoscaler: Manifest | None) -> int | None:
-    """The load that an autoscaler last saw; None if it saw none."""
+def load_of(environment: Environment, deployment: Manifest) -> int | None:
+    """The load of a Deployment as the metrics server or the autoscaler saw it last; None if neither did."""
+    key = reference(deployment)
+    told = environment.scaling.peaks.get(key)
+    return told if told is not None else _seen_load(environment.store.get(KIND, key.namespace, key.name))
+
+
+def _seen_load(autoscaler: Manifest | None) -> int | None:
     found = (autoscaler or {}).get("status") or {}
     for metric in found.get("currentMetrics") or ():
         average = amount(str(((metric.get("external") or {}).get("current") or {}).get("averageValue", "")))
@@ -84,7 +90,7 @@ def _claims(
         if live is None or is_going(live):
             continue
         autoscaler = environment.store.get(KIND, namespace, deployment)
-        now, load = status.wanted(live), seen_load(autoscaler)
+        now, load = status.wanted(live), load_of(environment, live)
         claims.append(
             Claim(
                 name=deployment,

@@ -35,7 +35,7 @@ async def write_status(environment: Environment, manifest: Manifest, outcome: Ou
     key = reference(manifest)
     changed = _changed(before, after)
     now = environment.clock()
-    urgent = changed or outcome.news or len(before.conditions) != len(after.conditions)
+    urgent = changed or outcome.urgent or outcome.news or len(before.conditions) != len(after.conditions)
     if not urgent and _generation(before) == _generation(after) and key in environment.progress_written:
         wait = _PROGRESS_SECONDS - (now - environment.progress_written[key]).total_seconds()
         if wait > 0:

@@ -65,6 +65,15 @@ def allot(claims: Sequence[Claim], limits: Limits) -> dict[str, int]:
     return shares | {one.name: max(1, ledger.room(one)) for one in claims if not one.counts}
 
 
+def giving_way(claims: Sequence[Claim], shares: Mapping[str, int]) -> frozenset[str]:
+    """Who has a pod and nothing to do, while somebody of a higher priority lacks the GPUs for a pod."""
+    lacking = [one.priority for one in claims if one.gpus and one.wants > shares[one.name]]
+    if not lacking:
+        return frozenset()
+    useless = (one for one in claims if one.gpus and one.now > 0 and one.least == one.wants == 0)
+    return frozenset(one.name for one in useless if one.priority < max(lacking))
+
+
 def _kept(awake: Sequence[Claim], limits: Limits) -> dict[str, int] | None:
     """The shares until now, if everybody has enough and nothing is left."""
     ledger = _Ledger(limits)

@@ -4,6 +4,7 @@ It has no schemas, no defaults but that of a Deployment's replicas, and no field
 """
 
 import copy
+from collections.abc import Mapping
 from typing import Any
 
 from shimmy_api.names import FIELD_MANAGER
@@ -79,6 +80,14 @@ class FakeCluster:
             raise NotFoundError(f"404: {key} not found")
         self._require_version(key, manifest)
         return self._merge(key, {"status": manifest["status"]}, "status")
+
+    async def annotate(self, reference: Reference, annotations: Mapping[str, str]) -> None:
+        live = self.objects.get(reference)
+        if live is None:
+            raise NotFoundError(f"404: {reference} not found")
+        metadata = live["metadata"]
+        changed = {**metadata, "annotations": {**(metadata.get("annotations") or {}), **annotations}}
+        self._write("annotate", reference, {**live, "metadata": changed})
 
     async def replace_spec(self, manifest: Manifest) -> Manifest:
         key = reference(manifest)
