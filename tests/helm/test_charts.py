@@ -2,7 +2,7 @@
 
 import pytest
 import yaml
-from tests.helm.charts import CHARTS, Helm, HelmRefusedError, Manifest, containers, find
+from tests.helm.charts import CHARTS, Helm, HelmRefusedError, Manifest, containers, find, pod_specs
 
 from devkit.paths import REPOSITORY
 from shimmy_api.kinds import KINDS
@@ -26,25 +26,28 @@ def test_a_cluster_that_is_too_old_is_refused(helm: Helm, chart: str) -> None:
 
 
 def test_everything_namespaced_is_in_the_releases_namespace(helm: Helm) -> None:
-    cluster_scoped = {"ClusterRole", "ClusterRoleBinding"}
-    for manifest in helm.render():
-        if manifest["kind"] not in cluster_scoped:
+    cluster_scoped = {"ClusterRole", "ClusterRoleBinding", "APIService"}
+    manifests = helm.render()
+    # Who the API server's front proxy is stands in kube-system.
+    reader = find(manifests, "RoleBinding", "shimmy-meter")
+    assert reader["metadata"]["namespace"] == "kube-system"
+    for manifest in manifests:
+        if manifest["kind"] not in cluster_scoped and manifest is not reader:
             assert manifest["metadata"].get("namespace") == "fleet"
 
 
 def test_one_registry_value_moves_every_image(helm: Helm) -> None:
     manifests = helm.render('image.registry="mirror.example:5000/ai"', 'image.tag="7"')
     images = {container["image"] for container in containers(manifests).values()}
-    assert images == {"mirror.example:5000/ai/shimmy-operator:7", "mirror.example:5000/ai/shimmy-router:7"}
+    assert images == {f"mirror.example:5000/ai/shimmy-{name}:7" for name in ("operator", "router", "meter")}
     arguments = containers(manifests)["shimmy-operator/operator"]["args"]
     assert "--engine-image-llama=mirror.example:5000/ai/shimmy-engine-llama:7" in arguments
     assert "--engine-image-airframe=mirror.example:5000/ai/shimmy-engine-airframe:7" in arguments
 
 
-def test_pull_secrets_reach_both_pods(helm: Helm) -> None:
+def test_pull_secrets_reach_all_pods(helm: Helm) -> None:
     manifests = helm.render('image.pullSecrets=["registry"]')
-    for name in ("shimmy-operator", "shimmy-router"):
-        pod = find(manifests, "Deployment", name)["spec"]["template"]["spec"]
+    for pod in pod_specs(manifests).values():
         assert pod["imagePullSecrets"] == [{"name": "registry"}]
 
 
@@ -59,6 +62,8 @@ def test_pull_secrets_reach_both_pods(helm: Helm) -> None:
         "router.tls.enabled=true",
         'router.endpoint="llm.example.com"',
         'image.pullPolicy="Sometimes"',
+        'meter.externalMetrics="sometimes"',
+        "meter.replicas=0",
         'fetch.egress=[{"ports":[443]}]',
         'fetch.egress=[{"cidr":"10.0.0.0/8","ports":[0]}]',
     ],

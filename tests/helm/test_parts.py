@@ -1,4 +1,4 @@
-"""Operator and router as installed."""
+"""Operator and router as installed; test_meter.py has the metrics server."""
 
 import json
 from pathlib import Path
@@ -43,8 +43,8 @@ def test_the_operator_is_told_how_jobs_fetch(helm: Helm, tmp_path: Path) -> None
         f"fetch.caBundle={json.dumps(authority)}",
     )
     pod = find(manifests, "Deployment", "shimmy-operator")["spec"]["template"]["spec"]
-    (mount,) = pod["containers"][0]["volumeMounts"]
-    (volume,) = pod["volumes"]
+    (volume,) = [volume for volume in pod["volumes"] if "configMap" in volume]
+    (mount,) = [mount for mount in pod["containers"][0]["volumeMounts"] if mount["name"] == volume["name"]]
     (tmp_path / "ca.crt").write_text(find(manifests, "ConfigMap", volume["configMap"]["name"])["data"]["ca.crt"])
     arguments = [part.replace(mount["mountPath"], str(tmp_path)) for part in pod["containers"][0]["args"]]
     assert parse_settings(arguments, {}).context.fetch_network == FetchNetwork(
@@ -112,7 +112,7 @@ def test_the_certificate_is_a_mounted_secret_that_only_envoy_sees(helm: Helm) ->
         (name, mount["mountPath"], mount.get("subPath"))
         for name, container in containers(manifests).items()
         for mount in container.get("volumeMounts", [])
-        if mount["name"] == volume["name"]
+        if name.startswith("shimmy-router/") and mount["name"] == volume["name"]
     }
     # The kubelet never changes what is mounted by a subPath.
     assert mounts == {("shimmy-router/envoy", "/etc/shimmy/tls", None)}
@@ -229,7 +229,7 @@ def test_a_node_port_can_be_fixed(helm: Helm) -> None:
     assert spec["ports"][0]["nodePort"] == 30080
 
 
-def test_prometheus_finds_both_where_it_is_asked_for(helm: Helm) -> None:
+def test_prometheus_finds_all_where_it_is_asked_for(helm: Helm) -> None:
     assert not [m for m in helm.render() if m["kind"] == "ServiceMonitor"]
     manifests = helm.render("serviceMonitor.enabled=true", 'serviceMonitor.labels={"release":"prometheus"}')
     services = [m for m in manifests if m["kind"] == "Service"]

@@ -29,7 +29,7 @@ def test_no_rule_has_a_wildcard(helm: Helm) -> None:
         assert not {"escalate", "bind", "impersonate"} & set(rule["verbs"])
 
 
-@pytest.mark.parametrize("component", ["operator", "router"])
+@pytest.mark.parametrize("component", ["operator", "router", "meter"])
 def test_a_component_has_exactly_the_rights_that_its_tests_run_with(helm: Helm, component: str) -> None:
     text = (REPOSITORY / f"operator/shimmy_{component}/rbac.yaml").read_text(encoding="utf-8")
     tested = {(m["kind"], m["metadata"]["name"]): m.get("rules") for m in yaml.safe_load_all(text)}
@@ -52,17 +52,20 @@ def test_the_router_can_change_nothing(helm: Helm) -> None:
             assert set(rule["verbs"]) <= {"get", "list", "watch"}
 
 
-def test_only_the_agent_has_the_token_of_the_routers_account(helm: Helm) -> None:
+def test_only_the_agent_has_the_tokens_of_the_routers_account(helm: Helm) -> None:
     manifests = helm.render()
     pod = find(manifests, "Deployment", "shimmy-router")["spec"]["template"]["spec"]
     assert pod["automountServiceAccountToken"] is False
-    (volume,) = [
-        v for v in pod["volumes"] if any("serviceAccountToken" in s for s in v.get("projected", {}).get("sources", []))
-    ]
+    volumes = {
+        v["name"]
+        for v in pod["volumes"]
+        if any("serviceAccountToken" in s for s in v.get("projected", {}).get("sources", []))
+    }
+    assert volumes == {"token", "meter"}
     mounting = {
         name
         for name, container in containers(manifests).items()
-        if volume["name"] in [mount["name"] for mount in container.get("volumeMounts", [])]
+        if name.startswith("shimmy-router/") and volumes & {mount["name"] for mount in container["volumeMounts"]}
     }
     assert mounting == {"shimmy-router/agent"}
 
@@ -90,6 +93,7 @@ def test_only_who_is_named_reaches_routers_and_metrics(helm: Helm) -> None:
         ("shimmy-router", "http", [gateway]),
         ("shimmy-router", "metrics", [prometheus, routers]),
         ("shimmy-operator", "metrics", [prometheus]),
+        ("shimmy-meter", "metrics", [prometheus]),
     ):
         rules = find(manifests, "NetworkPolicy", name)["spec"]["ingress"]
         assert [rule["from"] for rule in rules if {"port": port} in rule["ports"]] == [peers]

@@ -66,3 +66,44 @@ capabilities:
 {{- end }}
 {{- join " " $blocks }}
 {{- end }}
+
+{{- /* Secret of the metrics server's certificate, by name. */}}
+{{- define "shimmy.meterSecret" -}}
+{{ .Values.meter.tls.secretName | default "shimmy-meter-tls" }}
+{{- end }}
+
+{{- /* Whether external metrics of the cluster are to come from here: not empty if so. */}}
+{{- define "shimmy.externalMetrics" -}}
+{{- $there := lookup "apiregistration.k8s.io/v1" "APIService" "" "v1beta1.external.metrics.k8s.io" }}
+{{- $ours := or (not $there) (eq "shimmy" (dig "metadata" "labels" "app.kubernetes.io/part-of" "" ($there | default dict))) }}
+{{- if or (eq .Values.meter.externalMetrics "always") (and (eq .Values.meter.externalMetrics "auto") $ours) }}true{{ end }}
+{{- end }}
+
+{{- /* What proves to the metrics server who comes, and whom to take for it. */}}
+{{- define "shimmy.meterVolume" -}}
+- name: meter
+  projected:
+    defaultMode: 0440
+    sources:
+      - serviceAccountToken: {path: token, audience: shimmy-meter, expirationSeconds: 3600}
+      # Not there when the operator starts for the first time: it makes the Secret.
+      - secret: {name: {{ include "shimmy.meterSecret" . }}, optional: true, items: [{key: ca.crt, path: ca.crt}]}
+{{- end }}
+
+{{- define "shimmy.meterMount" -}}
+- {name: meter, mountPath: /var/run/shimmy-meter, readOnly: true}
+{{- end }}
+
+{{- /* Over zones and nodes, where there are several. */}}
+{{- define "shimmy.spread" -}}
+{{- $names := . }}
+{{- range $key := list "topology.kubernetes.io/zone" "kubernetes.io/hostname" }}
+- maxSkew: 1
+  topologyKey: {{ $key }}
+  whenUnsatisfiable: ScheduleAnyway
+  # Pods of a rollout's other side do not count.
+  matchLabelKeys: [pod-template-hash]
+  labelSelector:
+    matchLabels: {{- include "shimmy.selector" $names | nindent 6 }}
+{{- end }}
+{{- end }}
