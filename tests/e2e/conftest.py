@@ -12,7 +12,13 @@ from devkit import cluster, images, models
 from devkit.demo.fleet import SYSTEM_NAMESPACE, Fleet
 from devkit.kubectl import Kubectl
 
-IMAGES = ("shimmy-operator", "shimmy-router", "shimmy-engine-llama", "shimmy-engine-airframe-software")
+IMAGES = (
+    "shimmy-operator",
+    "shimmy-meter",
+    "shimmy-router",
+    "shimmy-engine-llama",
+    "shimmy-engine-airframe-software",
+)
 VALUES = (
     "engine.repositories.airframe=shimmy-engine-airframe-software",
     "router.tls.enabled=true",

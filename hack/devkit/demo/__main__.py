@@ -19,7 +19,7 @@ from devkit.progress import say, step
 
 CLUSTER = "demo"
 PROMPT = "What is the capital of France?"
-IMAGES = ("shimmy-operator", "shimmy-router", "shimmy-engine-llama")
+IMAGES = ("shimmy-operator", "shimmy-meter", "shimmy-router", "shimmy-engine-llama")
 _EXPECTED = (
     *(BinaryError, shimmy_build.BuildError, images.ImageError, subprocess.CalledProcessError),
     *(

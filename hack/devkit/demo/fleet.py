@@ -22,7 +22,7 @@ MODEL: Final = "smollm2-135m"
 INSTANCE: Final = "chat"
 EXAMPLES: Final = REPOSITORY / "examples" / "demo"
 
-_SMALL: Final = ("router.replicas=1", "router.envoy.resources.requests.cpu=100m")
+_SMALL: Final = ("router.replicas=1", "router.envoy.resources.requests.cpu=100m", "meter.replicas=1")
 """For a machine with two cores, of which kind's own control plane takes almost one."""
 
 _RECEIVE: Final = """

@@ -50,6 +50,7 @@ CATALOGUE: Final[dict[str, Image]] = {
     image.name: image
     for image in (
         Image("shimmy-operator", "operator", "operator", "Shimmy fleet operator"),
+        Image("shimmy-meter", "meter", "meter", "Shimmy metrics server"),
         Image("shimmy-router", "router", "router", "Shimmy router: Envoy and its agent", ("libstdc++6",)),
         Image(
             "shimmy-engine-llama",
