@@ -15,6 +15,8 @@ LATEST: Final = ":latest"
 READY: Final = "Ready"
 UNAVAILABLE: Final = "Unavailable"
 """No pod of the model takes requests."""
+ASLEEP: Final = "Asleep"
+"""Neither, but a request waits for one."""
 _UNKNOWN_TIME: Final = "1970-01-01T00:00:00Z"
 _NO_DIGEST: Final = "0" * 64
 """Ollama's client shows its first 12 characters."""
@@ -37,7 +39,7 @@ def by_request(found: Sequence[Model]) -> dict[str, Model]:
 
 def model_object(name: str, model: Model) -> dict[str, Any]:
     """The model for OpenAI's clients and, from `type` on, for Anthropic's, which ask at the same address."""
-    state = READY if model.ready else UNAVAILABLE
+    state = READY if model.ready else ASLEEP if model.asleep else UNAVAILABLE
     openai = {"id": name, "object": "model", "created": 0, "owned_by": model.owner, "state": state}
     return openai | {"type": "model", "display_name": name, "created_at": _UNKNOWN_TIME}
 

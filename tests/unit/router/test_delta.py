@@ -267,3 +267,21 @@ def test_a_revocation_does_not_depend_on_what_else_is_told(stream: Stream) -> No
     envoy.settle()
     (old,) = snapshot("m").resources[SCOPE].keys() - snapshot("m", keys=()).resources[SCOPE].keys()
     assert (SCOPE, frozenset(), frozenset({old})) in envoy.log
+
+
+def test_what_envoy_has_acknowledged_it_has_until_that_changes_or_is_refused() -> None:
+    stream = Stream(snapshot("m"))
+    envoy = Envoy(stream)
+    assert stream.has(ROUTES, "a")
+    assert not stream.has(ROUTES, "b")
+    stream.set_snapshot(snapshot("m", "n"))
+    assert not stream.has(ROUTES, "a")
+    while response := stream.next_response():
+        sent = stream.sent(response)
+        assert not (response.type_url == ROUTES and stream.has(ROUTES, "a"))
+        envoy.answer(sent)
+    assert stream.has(ROUTES, "a")
+    envoy.refuses = {"a"}
+    stream.set_snapshot(snapshot("m"))
+    envoy.settle()
+    assert not stream.has(ROUTES, "a")

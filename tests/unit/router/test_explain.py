@@ -6,7 +6,7 @@ import pytest
 from shimmy_api import fallback
 from shimmy_api.access import RequestLimits, TenantLimits
 from shimmy_router.explain import Json, Question, explain, tenants
-from shimmy_router.fleet import Fallback, Fleet, Key, Model, Substitute, Tenant, Token
+from shimmy_router.fleet import Fallback, Fleet, Hold, Key, Model, Substitute, Tenant, Token
 from shimmy_router.records import Endpoint
 
 NOW = 1_800_000_000.0
@@ -18,6 +18,7 @@ PODS = (Endpoint("192.0.2.1", 8080, pod="m-0", zone="z1", weight=3), Endpoint("1
 
 OWN = Model("m", "a", ("gpt",), ready=True, endpoints=PODS, engine_token=ENGINE_TOKEN, offered=True)
 COLD = Model("cold", "a")
+ASLEEP = Model("asleep", "a", hold=Hold(120, 10), asleep=True)
 COVERED = Model(
     "covered",
     "a",
@@ -32,7 +33,7 @@ TOKENS = (Token("ci", "https://issuer.example", "shimmy", "sub", ("job",), JWKS)
 LIMITS = TenantLimits(requests_per_minute=60)
 FLEET = Fleet(
     (
-        Tenant("a", "shimmy-a", KEYS, TOKENS, (COLD, COVERED, OWN), LIMITS, priority=5, weight=2),
+        Tenant("a", "shimmy-a", KEYS, TOKENS, (ASLEEP, COLD, COVERED, OWN), LIMITS, priority=5, weight=2),
         Tenant("b", "shimmy-b", KEYS[:1], (), (replace(OWN, shared=True, aliases=(), endpoints=()),)),
         Tenant("shut", "shimmy-shut", (), (), (COLD,)),
     )
@@ -52,6 +53,7 @@ def asked(tenant: str, model: str, **question: str) -> Json:
         ("a", "gpt", {"path": "/v1/completions"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("b", "m", {}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("a", "covered", {}, {"outcome": "Served", "model": "m", "cluster": "a/m", "reason": "no_pod"}),
+        ("a", "asleep", {}, {"outcome": "Held", "model": "asleep", "cluster": "a/asleep", "seconds": 120}),
         ("a", "gpt:latest", {"path": "/api/chat"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("a", "m", {"path": "/ws/generate"}, {"outcome": "Served", "model": "m", "cluster": "a/m"}),
         ("a", "", {"path": "/v1/models"}, {"outcome": "Listed"}),
@@ -118,7 +120,7 @@ def test_nobody_is_told_of_a_tenant_that_is_not_there() -> None:
 def test_all_tenants_are_listed_with_what_they_can_ask_for() -> None:
     listed = tenants(FLEET, NOW)["tenants"]
     assert [tenant["name"] for tenant in listed] == ["a", "b", "shut"]
-    assert [model["name"] for model in listed[0]["models"]] == ["cold", "covered", "m"]
+    assert [model["name"] for model in listed[0]["models"]] == ["asleep", "cold", "covered", "m"]
     assert listed[0]["credentials"][0]["id"] == ID
 
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from shimmy_api import fallback, names
 from shimmy_api.access import ApiKey
 from shimmy_router.assembly import assign_aliases
-from shimmy_router.fleet import Fallback, Key, Substitute, Tenant
+from shimmy_router.fleet import Fallback, Hold, Key, Model, Pool, Substitute, Tenant
 from shimmy_router.index import compile_fleet
 from shimmy_router.records import (
     Endpoint,
@@ -13,6 +13,7 @@ from shimmy_router.records import (
     KeysRecord,
     ModelRecord,
     Record,
+    Scaling,
     SliceRecord,
     TenantRecord,
     parse_slice,
@@ -159,3 +160,26 @@ def test_models_that_share_pods_are_each_routed_to_all_of_them() -> None:
     tenant = compiled(*others, *(found for found in slices if found))["a"]
     expected = (Endpoint("192.0.2.1", 8080), Endpoint("192.0.2.2", 8080))
     assert [model.endpoints for model in tenant.models if not model.shared] == [expected, expected]
+
+
+def scaled(idle: frozenset[str] = frozenset()) -> InstanceRecord:
+    scaling = Scaling(hold_seconds=60, most_held=5, idle=idle, cold_seconds={"m": 40})
+    return InstanceRecord("shimmy-a", "k", NEW, ("m",), queue_depth=3, scaling=scaling)
+
+
+def own_model(*records: Record) -> Model:
+    (model,) = compiled(TenantRecord("a", OLD, "shimmy-a"), ModelRecord("shimmy-a", "m", OLD), *records)["a"].models
+    return model
+
+
+POD = SliceRecord("shimmy-a", "m", "k", (Endpoint("192.0.2.9", 8080),))
+
+
+def test_a_model_sleeps_while_load_decides_on_its_pods_and_none_is_there_that_stays() -> None:
+    asleep = own_model(scaled())
+    assert (asleep.hold, asleep.asleep) == (Hold(60, 5, 40), True)
+    assert (asleep.pools, asleep.queue_depth) == ((Pool("k", "k-m"),), 3)
+    assert not own_model(scaled(), POD).asleep
+    assert own_model(scaled(idle=frozenset({"m"})), POD).asleep
+    assert own_model().hold is None
+    assert not own_model(InstanceRecord("shimmy-a", "i", OLD, ("m",))).asleep
