@@ -43,7 +43,7 @@ class Meters:
     def __init__(self, cluster: Cluster, folder: Path) -> None:
         self.cluster = cluster
         self.folder = folder
-        self.host = _address()
+        self.host = address()
         self.ports = ports.free(2, self.host)
         self.authority = Authority(folder, "ca")
         self.processes: list[subprocess.Popen[bytes]] = []
@@ -191,7 +191,7 @@ def code(client: Client, path: str) -> int:
     return HTTPStatus.OK
 
 
-def _address() -> str:
+def address() -> str:
     """An address of this machine that the API server takes as an endpoint: not a loopback one. Nothing is sent."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         probe.connect(("192.0.2.1", 9))  # TEST-NET-1, RFC 5737

@@ -3,7 +3,7 @@
 import argparse
 import sys
 
-from devkit.bench import balance, router
+from devkit.bench import balance, router, wake_many
 from devkit.bench.engine import command as engine
 from devkit.bench.faults import command as faults
 from devkit.bench.fleet import command as fleet
@@ -38,6 +38,11 @@ def main() -> None:
     )
     command.add_argument("--simulate", action="store_true", help="only print what several policies do in simulation")
     command.set_defaults(run=_balance)
+    command = commands.add_parser("wake-many", help="many models at zero, and requests for all of them at once")
+    command.add_argument("--models", type=int, default=100, help="(default: 100)")
+    command.add_argument("--requests", type=int, default=1000, help="over all models (default: 1000)")
+    command.add_argument("--start-seconds", type=float, default=3, help="that a pod takes to be ready (default: 3)")
+    command.set_defaults(run=lambda given: wake_many.run(given.models, given.requests, given.start_seconds))
     engine.add(commands)
     faults.add(commands)
     fleet.add(commands)

@@ -1,8 +1,9 @@
-"""The pods of `hack/bench balance`, all in one process: `python -m devkit.bench.balance_pods PORT...`.
+"""Pods of benchmarks, all in one process: `python -m devkit.bench.balance_pods [--host ADDRESS] PORT...`.
 
 Each has the runner's own gate and load stream; in place of an engine it sleeps for as long as a request says.
 """
 
+import argparse
 import asyncio
 import signal
 import sys
@@ -71,13 +72,13 @@ class Pod:
         return Response(status_code=self._loads.release(query["model"], query["to"]).value)
 
 
-async def _run(ports: list[int]) -> None:
+async def _run(host: str, ports: list[int]) -> None:
     stopped = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopped.set)
     async with asyncio.TaskGroup() as group:
         for port in ports:
             config = Config()
-            config.bind = [f"127.0.0.1:{port}"]
+            config.bind = [f"{host}:{port}"]
             config.accesslog = config.errorlog = None
             config.graceful_timeout = 0.1
             config.keep_alive_max_requests = sys.maxsize
@@ -86,4 +87,8 @@ async def _run(ports: list[int]) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(_run([int(port) for port in sys.argv[1:]]))
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--host", default="127.0.0.1")
+    parser.add_argument("ports", type=int, nargs="+")
+    given = parser.parse_args()
+    asyncio.run(_run(given.host, given.ports))
