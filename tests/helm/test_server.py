@@ -55,10 +55,12 @@ def test_another_provider_of_external_metrics_is_left_alone(helm: Helm, api_serv
     _upgrade(helm, api_server, CRDS)
     _upgrade(helm, api_server, OPERATOR)
     assert _provider(kubectl) == "other"
+    assert "come from another provider" in _run(helm, api_server, "get", "notes", OPERATOR)
 
     kubectl.run("delete", "apiservice", API_SERVICE)
     _upgrade(helm, api_server, OPERATOR)
     assert _provider(kubectl) == "shimmy-meter"
+    assert "come from another provider" not in _run(helm, api_server, "get", "notes", OPERATOR)
     # The operator's field, in a later release too.
     kubectl.run("patch", "apiservice", API_SERVICE, "--type=merge", "--patch", '{"spec":{"caBundle":"Y2E="}}')
     _upgrade(helm, api_server, OPERATOR, "--set", "meter.replicas=3")
@@ -101,5 +103,5 @@ def _upgrade(helm: Helm, api_server: Cluster, chart: str, *options: str) -> None
     _run(helm, api_server, "upgrade", "--install", "--create-namespace", chart, str(CHARTS / chart), *options)
 
 
-def _run(helm: Helm, api_server: Cluster, *arguments: str) -> None:
-    helm.run(*arguments, "--kubeconfig", str(api_server.kubeconfig), "--namespace", NAMESPACE)
+def _run(helm: Helm, api_server: Cluster, *arguments: str) -> str:
+    return helm.run(*arguments, "--kubeconfig", str(api_server.kubeconfig), "--namespace", NAMESPACE)

@@ -1,0 +1,35 @@
+"""Routers report to the metrics server, and the API server reads from it."""
+
+import json
+from typing import Any
+
+from devkit.demo.fleet import INSTANCE, MODEL, NAMESPACE, SYSTEM_NAMESPACE, Fleet
+from devkit.waiting import until
+
+_GROUP = "/apis/external.metrics.k8s.io/v1beta1"
+_API_SERVICE = "v1beta1.external.metrics.k8s.io"
+_SECONDS = 60
+
+
+def test_autoscalers_read_the_load_that_routers_report(fleet: Fleet) -> None:
+    until(lambda: _available(fleet), "the API server trusts the metrics server", seconds=_SECONDS)
+    path = f"{_GROUP}/namespaces/{NAMESPACE}/shimmy_model_load?labelSelector=instance%3D{INSTANCE}"
+
+    def loads() -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = json.loads(fleet.kubectl.run("get", "--raw", path))["items"]
+        return found
+
+    (load,) = until(loads, "a router has reported", seconds=_SECONDS)
+    assert load["metricLabels"] == {"deployment": f"{INSTANCE}-{MODEL}", "instance": INSTANCE, "model": MODEL}
+
+
+def test_no_token_is_logged(fleet: Fleet) -> None:
+    log = fleet.kubectl.run("logs", "deployment/shimmy-meter", "-n", SYSTEM_NAMESPACE)
+    assert "listening" in log
+    assert "eyJ" not in log
+
+
+def _available(fleet: Fleet) -> bool:
+    found = fleet.kubectl.get("apiservice", _API_SERVICE) or {}
+    conditions = {one["type"]: one["status"] for one in found.get("status", {}).get("conditions", ())}
+    return conditions.get("Available") == "True"
