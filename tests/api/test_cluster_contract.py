@@ -154,3 +154,14 @@ class TestCluster:
         assert found["metadata"]["generation"] == made["metadata"]["generation"] + 1
         assert (await port.apply(deployment(name)))["spec"]["replicas"] == 3
         await port.delete(key, made["metadata"]["uid"])
+
+    async def test_annotations_are_added_to_those_of_others(self, port: Cluster, name: str) -> None:
+        made = await port.create(quota(name, pods="1"))
+        await port.annotate(reference(made), {"a": "1", "b": "1"})
+        await port.annotate(reference(made), {"b": "2"})
+        found = await port.read(reference(made))
+        assert found is not None
+        assert found["metadata"]["annotations"] == {"a": "1", "b": "2"}
+        await port.delete(reference(made), made["metadata"]["uid"])
+        with pytest.raises(NotFoundError):
+            await port.annotate(reference(made), {"a": "1"})
