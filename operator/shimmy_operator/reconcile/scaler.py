@@ -1,9 +1,11 @@
 """Carries out what load asks for: bursts, sleep, and which pods go first."""
 
+import asyncio
 import logging
 from collections import defaultdict
-from dataclasses import replace
-from functools import cached_property
+from collections.abc import Awaitable, Callable, Iterator
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Final
 
 from shimmy_api import names
@@ -36,7 +38,13 @@ from shimmy_operator.status.pods import ready_seconds
 
 _LOG = logging.getLogger(__name__)
 _COST_SECONDS: Final = 60.0
+_BREATH: Final = 500
+_WRITES: Final = 8
+"""At the same time."""
 _ENDED: Final = frozenset({"Succeeded", "Failed"})
+
+
+Action = Callable[[], Awaitable[None]]
 
 
 class Scaler:
@@ -58,16 +66,16 @@ class Scaler:
         self._rests = {key: found for key, found in self._rests.items() if key in scaling.ruled}
         self._costs = {pod: time for pod, time in self._costs.items() if now - time < _COST_SECONDS}
         routers = _RouterPods(self._environment, frozenset(totals.routers))
-        for key, ruled in list(scaling.ruled.items()):
+        actions: list[tuple[Reference, Action]] = []
+        for number, (key, ruled) in enumerate(list(scaling.ruled.items())):
+            if number % _BREATH == 0:
+                await asyncio.sleep(0)  # thousands take a while: others have their turn
             deployment = self._environment.store.find(key)
-            if deployment is None or is_going(deployment):
-                continue
-            try:
-                await self._look(deployment, ruled, loads.get(key), routers, now)
-            except (ConflictError, NotFoundError):
-                continue  # it has just changed: the next look is a second away
-            except ClusterError as error:
-                _LOG.warning("%s is not scaled now: %s", key, error)
+            if deployment is not None and not is_going(deployment):
+                look = _Look(key, deployment, ruled, loads.get(key), status.wanted(deployment), now)
+                actions += [(key, action) for action in (*self._follow(look), *self._rest(look, routers))]
+        turns = asyncio.Semaphore(_WRITES)
+        await asyncio.gather(*(_carry_out(key, action, turns) for key, action in actions))
 
     def lose(self) -> None:
         """Nobody tells the load any more: who was idle is ready."""
@@ -76,81 +84,64 @@ class Scaler:
         for key in list(scaling.idle):
             self._wake(key)
 
-    async def _look(
-        self,
-        deployment: Manifest,
-        ruled: Ruled,
-        total: DeploymentTotal | None,
-        routers: "_RouterPods",
-        now: float,
-    ) -> None:
-        replicas = status.wanted(deployment)
-        if total is not None and replicas > 0:
-            await self._follow(deployment, ruled, total, replicas, now)
-        await self._rest(deployment, ruled, total, routers, now)
-
-    async def _follow(
-        self, deployment: Manifest, ruled: Ruled, total: DeploymentTotal, replicas: int, now: float
-    ) -> None:
+    def _follow(self, look: "_Look") -> Iterator[Action]:
         """Answer a burst, or say which pods have the least to do before some go."""
-        environment, rule = self._environment, ruled.rule
-        key = reference(deployment)
-        autoscaler = environment.store.get(KIND, key.namespace, key.name)
-        share = replicas if autoscaler is None else int(autoscaler["spec"]["maxReplicas"])
+        environment, rule, total = self._environment, look.ruled.rule, look.total
+        if total is None or look.replicas == 0:
+            return
+        autoscaler = environment.store.get(KIND, look.key.namespace, look.key.name)
+        share = look.replicas if autoscaler is None else int(autoscaler["spec"]["maxReplicas"])
         asked = decisions.wanted(total.peak, rule.target_percent)
-        if asked > share and environment.scaling.asked.get(key) != asked:
-            environment.later(ruled.instance, 0)  # for another share
-        environment.scaling.asked[key] = asked
-        number = burst(rule, replicas, share, total.peak)
+        if asked > share and environment.scaling.asked.get(look.key) != asked:
+            environment.later(look.ruled.instance, 0)  # for another share
+        environment.scaling.asked[look.key] = asked
+        number = burst(rule, look.replicas, share, total.peak)
         if number is not None:
-            message = f"{replicas} to {number}: the load is {total.peak}, which asks for {asked}."
-            await set_replicas(environment, deployment, number, rule.model, decisions.BURST, message)
-        elif shrinks(rule, replicas, total.peak):
-            await self._tell_costs(deployment, total, now)
+            message = f"{look.replicas} to {number}: the load is {total.peak}, which asks for {asked}."
+            yield self._set(look, number, decisions.BURST, message)
+        elif shrinks(rule, look.replicas, total.peak):
+            yield from self._costs_told(look, total)
 
-    async def _tell_costs(self, deployment: Manifest, total: DeploymentTotal, now: float) -> None:
-        namespace = deployment["metadata"]["namespace"]
+    def _costs_told(self, look: "_Look", total: DeploymentTotal) -> Iterator[Action]:
         for name, cost in deletion_costs(total).items():
-            pod = self._environment.store.get("Pod", namespace, name)
+            pod = self._environment.store.get("Pod", look.key.namespace, name)
             if pod is None or is_going(pod) or reference(pod) in self._costs:
                 continue
             told = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_DELETION_COST, "0")
             if told != str(cost):
-                self._costs[reference(pod)] = now
-                await self._environment.cluster.annotate(reference(pod), {names.ANNOTATION_DELETION_COST: str(cost)})
+                self._costs[reference(pod)] = look.now
+                annotations = {names.ANNOTATION_DELETION_COST: str(cost)}
+                yield partial(self._environment.cluster.annotate, reference(pod), annotations)
 
-    async def _rest(
-        self,
-        deployment: Manifest,
-        ruled: Ruled,
-        total: DeploymentTotal | None,
-        routers: "_RouterPods",
-        now: float,
-    ) -> None:
+    def _rest(self, look: "_Look", routers: "_RouterPods") -> Iterator[Action]:
         """Let the last pod go when nobody needs it."""
-        environment, rule, key = self._environment, ruled.rule, reference(deployment)
-        replicas = status.wanted(deployment)
-        found = rest(self._rests.get(key, Rest()), rule, total, now, awake=replicas > 0)
-        may_go = rule.least == 0 and replicas == 1 and is_due(found, rule, now)
-        if total is not None and may_go and unused(total, _ready_pods(environment, deployment)):
-            serving = routers.serving(deployment)
-            if is_settled(found, now) and _is_told(environment, ruled) and all_hold(serving, total):
-                await self._let_go(deployment, ruled, found, serving, now)
+        environment, rule, total = self._environment, look.ruled.rule, look.total
+        found = rest(self._rests.get(look.key, Rest()), rule, total, look.now, awake=look.replicas > 0)
+        may_go = rule.least == 0 and look.replicas == 1 and is_due(found, rule, look.now)
+        if total is not None and may_go and unused(total, _ready_pods(environment, look.deployment)):
+            serving = routers.serving(look.deployment)
+            if is_settled(found, look.now) and _is_told(environment, look.ruled) and all_hold(serving, total):
+                seconds = round(look.now - (found.since or look.now))
+                message = f"1 to 0: nobody asked for {seconds} s, and all routers hold ({len(serving.needed)})."
+                yield self._set(look, 0, decisions.IDLE, message)
             may_go = all_listen(serving)
         else:
             may_go = False
-        self._rests[key] = found = replace(found, idle=(now if found.idle is None else found.idle) if may_go else None)
+        if may_go and found.idle is None:
+            found = replace(found, idle=look.now)
+        elif not may_go and found.idle is not None:
+            found = replace(found, idle=None)
+        self._rests[look.key] = found
         if found.idle is None:
-            self._wake(key)
-        elif key not in environment.scaling.idle:
-            environment.scaling.idle.add(key)
-            environment.later(ruled.instance, 0)
+            self._wake(look.key)
+        elif look.key not in environment.scaling.idle:
+            environment.scaling.idle.add(look.key)
+            environment.later(look.ruled.instance, 0)
 
-    async def _let_go(self, deployment: Manifest, ruled: Ruled, found: Rest, serving: Routers, now: float) -> None:
-        seconds = round(now - found.since) if found.since is not None else 0
-        count = len(serving.needed)
-        message = f"1 to 0: nobody asked for {seconds} s, and all routers hold ({count})."
-        await set_replicas(self._environment, deployment, 0, ruled.rule.model, decisions.IDLE, message)
+    def _set(self, look: "_Look", replicas: int, reason: str, message: str) -> Action:
+        return partial(
+            set_replicas, self._environment, look.deployment, replicas, look.ruled.rule.model, reason, message
+        )
 
     def _wake(self, key: Reference) -> None:
         scaling = self._environment.scaling
@@ -158,6 +149,28 @@ class Scaler:
             scaling.idle.discard(key)
             if key in scaling.ruled:
                 self._environment.later(scaling.ruled[key].instance, 0)
+
+
+@dataclass(frozen=True, slots=True)
+class _Look:
+    """A Deployment as it is now."""
+
+    key: Reference
+    deployment: Manifest
+    ruled: Ruled
+    total: DeploymentTotal | None
+    replicas: int
+    now: float
+
+
+async def _carry_out(key: Reference, action: Action, turns: asyncio.Semaphore) -> None:
+    async with turns:
+        try:
+            await action()
+        except (ConflictError, NotFoundError):
+            return  # it has just changed: the next look is a second away
+        except ClusterError as error:
+            _LOG.warning("%s is not scaled now: %s", key, error)
 
 
 class _RouterPods:

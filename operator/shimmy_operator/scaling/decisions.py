@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from math import ceil
 from typing import Final
 
 from shimmy_api.instance import ScalingDecision
@@ -17,9 +16,9 @@ SCHEDULE: Final = "Schedule"
 BOUNDS: Final = "Bounds"
 
 
-def wanted(load: float, target_percent: int) -> int:
-    """Pods that a load asks for, with the autoscaler's formula."""
-    return ceil(round(load * 100 / target_percent, 3))
+def wanted(load: int, target_percent: int) -> int:
+    """Pods that a load asks for, with the autoscaler's formula: rounded up."""
+    return -(-load * 100 // target_percent)
 
 
 def decision(model: str, before: int, after: int, reason: str, message: str, now: datetime) -> ScalingDecision:

@@ -15,6 +15,11 @@ NAME = "shimmy-meter.shimmy-system.svc"
 ANSWER = '{"routers":["r1"],"totals":[{"namespace":"a","deployment":"b","peak":2,"unknown":1}]}'
 
 
+@pytest.fixture(autouse=True)
+def _patience(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shimmy_operator.cluster.meter._SECONDS", 30.0)  # how busy a machine is says nothing here
+
+
 class Server:
     """Answers whoever shows a token."""
 
