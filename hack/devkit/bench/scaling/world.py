@@ -129,7 +129,7 @@ def world(folder: Path) -> Iterator[World]:
         for part in ("router", "meter"):
             running.kubectl("apply", "--server-side", "-f", str(REPOSITORY / f"operator/shimmy_{part}/rbac.yaml"))
         meter = stack.enter_context(meters.meters(running, _made(folder / "meter")))
-        stack.enter_context(process.running(running, folder / "operator.log", environment=_meter_of(meter, folder)))
+        stack.enter_context(process.running(running, folder / "operator.log", *_meter_of(meter, folder)))
         objects.wait_reason(running, objects.create(running, objects.tenant(TENANT)), "Provisioned")
         _model(running)
         yield World(running, meter)
@@ -161,12 +161,12 @@ def _put_status(running: Cluster, made: dict[str, Any], artifact: dict[str, Any]
     return False
 
 
-def _meter_of(meter: Meters, folder: Path) -> dict[str, str]:
+def _meter_of(meter: Meters, folder: Path) -> list[str]:
     """How the operator finds the metrics server."""
     mount = _made(folder / "mount")
     (mount / "ca.crt").write_bytes(meter.authority.files.certificate.read_bytes())
     (mount / "token").write_text(meter.token(OPERATOR))
-    return {"SHIMMY_METER_URL": f"https://{meter.host}:{meter.ports[0]}", "SHIMMY_METER_FOLDER": str(mount)}
+    return ["--meter-url", f"https://{meter.host}:{meter.ports[0]}", "--meter-folder", str(mount)]
 
 
 def _made(folder: Path) -> Path:
