@@ -6,7 +6,7 @@ import subprocess
 import sys
 import urllib.error
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -30,16 +30,14 @@ def install(cluster: Cluster) -> None:
 
 
 @contextmanager
-def running(cluster: Cluster, log: Path, *flags: str, environment: Mapping[str, str] | None = None) -> Iterator[None]:
+def running(cluster: Cluster, log: Path, *flags: str) -> Iterator[None]:
     """Run the operator until the block ends; it has listed everything when the block begins."""
     health = ports.free(1)[0]
     command = [sys.executable, "-m", "shimmy_operator", "--kubeconfig", str(cluster.credentials(USER, _GROUPS))]
     command += ["--host", "127.0.0.1", "--metrics-port", "0", "--health-port", str(health), *flags]
-    own = {"PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
+    environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
     with log.open("ab") as output:
-        process = subprocess.Popen(
-            command, env={**os.environ, **own, **(environment or {})}, stdout=output, stderr=output
-        )
+        process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         until(lambda: _ready(process, health, log), "the operator is ready", seconds=20)
         yield
