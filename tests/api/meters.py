@@ -113,16 +113,24 @@ class Meters:
         """Start the replicas."""
         self.new_certificate()
         self.routers_token = self.token(ROUTER)
-        config = str(self.cluster.credentials(*identity(NAMESPACE, _SERVICE)))
-        for port in self.ports:
-            command = [sys.executable, "-m", "shimmy_meter", "serve", "--host", self.host, "--port", str(port)]
-            command += ["--metrics-port", "0"]
-            command += ["--tls-folder", str(self.folder / "tls"), "--kubeconfig", config, "--leave-seconds", "0"]
-            environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
-            with (self.folder / f"{port}.log").open("wb") as log:
-                self.processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
+        self.processes = [self._start(port) for port in self.ports]
         for replica in range(len(self.ports)):
             until(lambda: self.ready(replica), "the metrics server is ready", seconds=_START)  # noqa: B023 - called at once
+
+    def kill(self, replica: int) -> None:
+        """End a replica without a word, and start another one in its place."""
+        self.processes[replica].kill()
+        self.processes[replica].wait()
+        self.processes[replica] = self._start(self.ports[replica])
+
+    def _start(self, port: int) -> "subprocess.Popen[bytes]":
+        config = str(self.cluster.credentials(*identity(NAMESPACE, _SERVICE)))
+        command = [sys.executable, "-m", "shimmy_meter", "serve", "--host", self.host, "--port", str(port)]
+        command += ["--metrics-port", "0"]
+        command += ["--tls-folder", str(self.folder / "tls"), "--kubeconfig", config, "--leave-seconds", "0"]
+        environment = {**os.environ, "PYTHONPATH": str(REPOSITORY / "operator"), "PYTHONASYNCIODEBUG": "1"}
+        with (self.folder / f"{port}.log").open("ab") as log:
+            return subprocess.Popen(command, env=environment, stdout=log, stderr=log)
 
     def ready(self, replica: int) -> bool:
         """Whether a replica says so."""

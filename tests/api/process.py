@@ -32,6 +32,17 @@ def install(cluster: Cluster) -> None:
 @contextmanager
 def running(cluster: Cluster, log: Path, *flags: str) -> Iterator[None]:
     """Run the operator until the block ends; it has listed everything when the block begins."""
+    process = start(cluster, log, *flags)
+    try:
+        yield
+    finally:
+        process.send_signal(signal.SIGTERM)
+        code = process.wait(timeout=10)
+    assert code == 0, f"the operator ended with {code}:\n{log.read_text()[-4000:]}"
+
+
+def start(cluster: Cluster, log: Path, *flags: str) -> "subprocess.Popen[bytes]":
+    """Start the operator; it has listed everything when this returns."""
     health = ports.free(1)[0]
     command = [sys.executable, "-m", "shimmy_operator", "--kubeconfig", str(cluster.credentials(USER, _GROUPS))]
     command += ["--host", "127.0.0.1", "--metrics-port", "0", "--health-port", str(health), *flags]
@@ -40,11 +51,11 @@ def running(cluster: Cluster, log: Path, *flags: str) -> Iterator[None]:
         process = subprocess.Popen(command, env=environment, stdout=output, stderr=output)
     try:
         until(lambda: _ready(process, health, log), "the operator is ready", seconds=20)
-        yield
-    finally:
-        process.send_signal(signal.SIGTERM)
-        code = process.wait(timeout=10)
-    assert code == 0, f"the operator ended with {code}:\n{log.read_text()[-4000:]}"
+    except BaseException:
+        process.kill()
+        process.wait()
+        raise
+    return process
 
 
 def _ready(process: "subprocess.Popen[bytes]", port: int, log: Path) -> bool:

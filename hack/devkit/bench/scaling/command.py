@@ -1,9 +1,11 @@
 """`hack/bench scaling`: what scaling makes of several kinds of load at once."""
 
 import argparse
+import itertools
 import math
 import statistics
 import tempfile
+import threading
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,6 +23,8 @@ _STEP_SECONDS: Final = 0.25
 _REPORT_SECONDS: Final = 1.0
 _READY_SECONDS: Final = 120
 _SAY_SECONDS: Final = 60.0
+_SILENT_SECONDS: Final = 8.0
+"""Of a router that is started again."""
 
 
 def add(commands: Any) -> None:
@@ -29,6 +33,9 @@ def add(commands: Any) -> None:
     command.add_argument("--minutes", type=float, default=30, help="of load (default: 30)")
     command.add_argument("--only", action="append", help="a pattern, once or more (default: all)")
     command.add_argument("--idle-seconds", type=int, default=60, help="before a model falls asleep (default: 60)")
+    command.add_argument(
+        "--kill-seconds", type=float, default=0, help="kill operator, metrics servers or the router's word this often"
+    )
     command.add_argument("--picture", type=Path, default=Path("scaling.svg"), help="file to write (scaling.svg)")
     command.set_defaults(run=_run)
 
@@ -40,17 +47,21 @@ def _run(arguments: argparse.Namespace) -> bool:
         for pattern in chosen:
             made.add(pattern, arguments.idle_seconds)
         until(lambda: all(map(made.ready, chosen)), "the first pods are ready", seconds=_READY_SECONDS, every=1)
-        records, queues = _load(made, chosen, seconds)
+        records, queues = _load(made, chosen, seconds, arguments.kill_seconds)
     arguments.picture.write_text(picture(records), encoding="utf-8")
     _print(records, queues, made.wake_seconds)
     print(f"picture: {arguments.picture}")
     return all(queue.lost == 0 for queue in queues.values()) and all(record.reversals == 0 for record in records)
 
 
-def _load(made: World, chosen: Sequence[Pattern], seconds: float) -> tuple[list[Record], dict[str, Queueing]]:
+def _load(
+    made: World, chosen: Sequence[Pattern], seconds: float, kill_seconds: float
+) -> tuple[list[Record], dict[str, Queueing]]:
     records = {one.name: Record(one.name, one.min_replicas, one.max_replicas) for one in chosen}
     queues = {one.name: Queueing(Bounds(service_seconds=SERVICE_SECONDS)) for one in chosen}
-    began = reported = said = time.monotonic()
+    began = reported = said = killed = time.monotonic()
+    silent_until = 0.0
+    kills = itertools.cycle([*made.kills(), ("the router", None)])
     while (at := time.monotonic() - began) < seconds:
         seen = made.seen(chosen)
         for pattern in chosen:
@@ -59,7 +70,15 @@ def _load(made: World, chosen: Sequence[Pattern], seconds: float) -> tuple[list[
             if not found.replicas and queue.waiting:
                 made.wake(pattern)
             records[pattern.name].samples.append(Sample(at, demand, found.replicas, len(found.ready)))
-        if time.monotonic() - reported >= _REPORT_SECONDS:
+        if kill_seconds and time.monotonic() - killed >= kill_seconds:
+            killed = time.monotonic()
+            what, kill = next(kills)
+            say(f"{at / 60:.1f} min: kill {what}")
+            if kill:
+                threading.Thread(target=kill).start()
+            else:
+                silent_until = killed + _SILENT_SECONDS
+        if time.monotonic() - reported >= _REPORT_SECONDS and time.monotonic() >= silent_until:
             reported = time.monotonic()
             made.report(queues, seen, chosen)
         if time.monotonic() - said >= _SAY_SECONDS:

@@ -1,12 +1,14 @@
 """A cluster with simulated pods, the operator, the metrics server, and a stand-in for the router's load."""
 
 import asyncio
+import contextlib
 import os
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -46,12 +48,31 @@ class Seen:
     """Names of its ready pods."""
 
 
+class Operator:
+    """A process that may be killed."""
+
+    def __init__(self, running: Cluster, log: Path, *flags: str) -> None:
+        self._start = partial(process.start, running, log, *flags)
+        self._process = self._start()
+
+    def kill(self) -> None:
+        """End it without a word, and start another one."""
+        self.end()
+        self._process = self._start()
+
+    def end(self) -> None:
+        """End it for good."""
+        self._process.kill()
+        self._process.wait()
+
+
 class World:
     """The cluster, and what the router would do in it."""
 
-    def __init__(self, running: Cluster, meter: Meters) -> None:
+    def __init__(self, running: Cluster, meter: Meters, operator: Operator) -> None:
         self.cluster = running
         self._meter = meter
+        self._operator = operator
         self._kubeconfig = str(running.credentials(*identity(NAMESPACE, "shimmy-router")))
         self._waking: dict[str, threading.Thread] = {}
         self.wake_seconds: list[float] = []
@@ -98,7 +119,22 @@ class World:
             )
             for pattern in patterns
         ]
-        self._meter.report(LoadReport(router="bench", loads=tuple(loads)))
+        told = LoadReport(router="bench", loads=tuple(loads))
+        for replica in range(len(self._meter.ports)):
+            with contextlib.suppress(OSError):  # it has been killed
+                self._meter.post(self._meter.routers_token, told, replica)
+
+    def kills(self) -> tuple[tuple[str, Callable[[], None]], ...]:
+        """What may be killed, and is started again at once."""
+        return (
+            ("operator", self._operator.kill),
+            ("one metrics server", partial(self._meter.kill, 0)),
+            ("both metrics servers", self._kill_meters),
+        )
+
+    def _kill_meters(self) -> None:
+        for replica in range(len(self._meter.ports)):
+            self._meter.kill(replica)
 
     def wake(self, pattern: Pattern) -> None:
         """Do what the agent does for the first request for a model at zero."""
@@ -129,10 +165,11 @@ def world(folder: Path) -> Iterator[World]:
         for part in ("router", "meter"):
             running.kubectl("apply", "--server-side", "-f", str(REPOSITORY / f"operator/shimmy_{part}/rbac.yaml"))
         meter = stack.enter_context(meters.meters(running, _made(folder / "meter")))
-        stack.enter_context(process.running(running, folder / "operator.log", *_meter_of(meter, folder)))
+        operator = Operator(running, folder / "operator.log", *_meter_of(meter, folder))
+        stack.callback(operator.end)
         objects.wait_reason(running, objects.create(running, objects.tenant(TENANT)), "Provisioned")
         _model(running)
-        yield World(running, meter)
+        yield World(running, meter, operator)
 
 
 def _model(running: Cluster) -> None:
