@@ -4,6 +4,7 @@ import json
 from typing import Any
 
 from devkit.demo.fleet import INSTANCE, MODEL, NAMESPACE, SYSTEM_NAMESPACE, Fleet
+from devkit.kubectl import KubectlError
 from devkit.waiting import until
 
 _GROUP = "/apis/external.metrics.k8s.io/v1beta1"
@@ -16,7 +17,10 @@ def test_autoscalers_read_the_load_that_routers_report(fleet: Fleet) -> None:
     path = f"{_GROUP}/namespaces/{NAMESPACE}/shimmy_model_load?labelSelector=instance%3D{INSTANCE}"
 
     def loads() -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = json.loads(fleet.kubectl.run("get", "--raw", path))["items"]
+        try:
+            found: list[dict[str, Any]] = json.loads(fleet.kubectl.run("get", "--raw", path))["items"]
+        except KubectlError:  # on a busy machine its one replica may be late for a probe
+            return []
         return found
 
     (load,) = until(loads, "a router has reported", seconds=_SECONDS)
