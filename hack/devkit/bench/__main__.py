@@ -8,6 +8,7 @@ from devkit.bench.engine import command as engine
 from devkit.bench.faults import command as faults
 from devkit.bench.fleet import command as fleet
 from devkit.bench.scaling import command as scaling
+from devkit.bench.wake import command as wake
 from devkit.packages import MissingError
 
 
@@ -47,6 +48,7 @@ def main() -> None:
     faults.add(commands)
     fleet.add(commands)
     scaling.add(commands)
+    wake.add(commands)
     arguments = parser.parse_args()
     try:
         good = arguments.run(arguments)

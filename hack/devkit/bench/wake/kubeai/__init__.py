@@ -1,0 +1,1 @@
+"""KubeAI in a cluster with a real node, installed by its own chart."""

@@ -1,0 +1,93 @@
+"""When a workload woke, from what the API server wrote to its audit log meanwhile. Pure."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+_MUTATING: Final = frozenset({"create", "update", "patch"})
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What is woken."""
+
+    namespace: str
+    resource: str
+    """Plural name of the kind whose `spec.replicas` is set."""
+    name: str
+    labels: Mapping[str, str]
+    """Of its pods."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wake:
+    """The moments of one wake, all by the clock of one machine."""
+
+    arrival: datetime
+    scaled: datetime
+    """When the write that asks for a pod was answered."""
+    ready: datetime
+    """When the write that tells a pod ready was answered."""
+    first_byte: datetime
+
+    @property
+    def seconds(self) -> dict[str, float]:
+        """What the wait was spent on, by the names in PHASES."""
+        spans = (
+            self.scaled - self.arrival,
+            self.ready - self.scaled,
+            self.first_byte - self.ready,
+            self.first_byte - self.arrival,
+        )
+        return dict(zip(PHASES, (span.total_seconds() for span in spans), strict=True))
+
+
+PHASES: Final = ("arrival -> scale write", "scale write -> pod ready", "pod ready -> first byte", "total")
+
+
+def wake(events: Iterable[Mapping[str, Any]], target: Target, arrival: datetime, first_byte: datetime) -> Wake:
+    """Find the moments between two of the client's in audit.k8s.io/v1 events, the oldest first.
+
+    Raises:
+        LookupError: the events do not tell one of them.
+    """
+    scaled = ready = None
+    for event in events:
+        time = datetime.fromisoformat(event["stageTimestamp"])
+        if time < arrival or not _carried_out(event):
+            continue
+        if scaled is None and _asks_for_a_pod(event, target):
+            scaled = time
+        if ready is None and _tells_a_pod_ready(event, target):
+            ready = time
+    if scaled is None:
+        raise LookupError(f"no write to {target.resource}/{target.name} asks for a pod")
+    if ready is None:
+        raise LookupError(f"no pod of {target.resource}/{target.name} became ready")
+    return Wake(arrival, scaled, ready, first_byte)
+
+
+def _carried_out(event: Mapping[str, Any]) -> bool:
+    code: int = event.get("responseStatus", {}).get("code", 0)
+    return event["verb"] in _MUTATING and event["stage"] == "ResponseComplete" and 200 <= code < 300
+
+
+def _asks_for_a_pod(event: Mapping[str, Any], target: Target) -> bool:
+    """Whether it is a write of the object or of its scale, after which that wants a pod."""
+    of = event.get("objectRef", {})
+    if (of.get("resource"), of.get("namespace"), of.get("name")) != (target.resource, target.namespace, target.name):
+        return False
+    replicas: int = event.get("responseObject", {}).get("spec", {}).get("replicas") or 0
+    return of.get("subresource") != "status" and replicas > 0
+
+
+def _tells_a_pod_ready(event: Mapping[str, Any], target: Target) -> bool:
+    of = event.get("objectRef", {})
+    if (of.get("resource"), of.get("subresource"), of.get("namespace")) != ("pods", "status", target.namespace):
+        return False
+    pod: Mapping[str, Any] = event.get("responseObject", {})
+    if not target.labels.items() <= pod.get("metadata", {}).get("labels", {}).items():
+        return False
+    conditions = pod.get("status", {}).get("conditions", [])
+    return any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
