@@ -11,6 +11,7 @@ from devkit.bench.wake.keda.subject import FASTEST, Keda
 from devkit.bench.wake.kubeai.subject import KubeAi
 from devkit.bench.wake.published import PUBLISHED
 from devkit.bench.wake.rounds import Result, measure
+from devkit.bench.wake.shimmy import Shimmy
 from devkit.bench.wake.subject import Subject, UnavailableError
 from devkit.bench.wake.table import rows
 from devkit.cluster import ClusterError
@@ -21,7 +22,7 @@ PEERS: Final[Sequence[Subject]] = (
     Keda("KEDA, fastest", FASTEST),
     KubeAi("KubeAI"),
 )
-OWN: Final[Sequence[Subject]] = ()
+OWN: Final[Sequence[Subject]] = (Shimmy(),)
 """This project's, which are always measured."""
 
 
