@@ -103,9 +103,10 @@ class Scaler:
             yield from self._costs_told(look, total)
 
     def _costs_told(self, look: "_Look", total: DeploymentTotal) -> Iterator[Action]:
-        for name, cost in deletion_costs(total).items():
-            pod = self._environment.store.get("Pod", look.key.namespace, name)
-            if pod is None or is_going(pod) or reference(pod) in self._costs:
+        costs = deletion_costs(total)
+        for pod in _pods(self._environment, look.deployment):
+            cost = costs.get(pod["metadata"]["name"])
+            if cost is None or is_going(pod) or reference(pod) in self._costs:
                 continue
             told = (pod["metadata"].get("annotations") or {}).get(names.ANNOTATION_DELETION_COST, "0")
             if told != str(cost):
@@ -205,12 +206,16 @@ def _is_told(environment: Environment, ruled: Ruled) -> bool:
 
 
 def _ready_pods(environment: Environment, deployment: Manifest) -> set[str]:
+    return {pod["metadata"]["name"] for pod in _pods(environment, deployment) if ready_seconds(pod) is not None}
+
+
+def _pods(environment: Environment, deployment: Manifest) -> list[Manifest]:
     selector = deployment["spec"]["selector"]["matchLabels"].items()
-    return {
-        pod["metadata"]["name"]
+    return [
+        pod
         for pod in environment.store.within("Pod", deployment["metadata"]["namespace"])
-        if selector <= (pod["metadata"].get("labels") or {}).items() and ready_seconds(pod) is not None
-    }
+        if selector <= (pod["metadata"].get("labels") or {}).items()
+    ]
 
 
 def _key(total: DeploymentTotal) -> Reference:

@@ -14,6 +14,7 @@ BURST: Final = "Burst"
 LOAD: Final = "Load"
 SCHEDULE: Final = "Schedule"
 BOUNDS: Final = "Bounds"
+SET: Final = "Set"
 
 
 def wanted(load: int, target_percent: int) -> int:
@@ -32,8 +33,8 @@ def explain(
 ) -> ScalingDecision | None:
     """The decision behind a number that changed; None if it did not.
 
-    `own` is the last that the operator made and has not told yet; `seen` is what the autoscaler says of the load. From
-    0 only the router, or a person, starts a pod beside the operator.
+    `own` is the last that the operator made and has not told yet; `seen` is what is known of the load. From 0 only the
+    router, or a person, starts a pod beside the operator; to 0 only a person does, or the operator before it restarted.
     """
     if before == after:
         return None
@@ -41,9 +42,9 @@ def explain(
         return own.model_copy(update={"before": before})
     if before == 0:
         return decision(model, before, after, WOKEN, f"{_change(before, after)}: a request came.", now)
-    reason = LOAD if after > 0 else BOUNDS
-    message = f"{_change(before, after)}: {seen}." if after > 0 else f"{_change(before, after)}: somebody set it."
-    return decision(model, before, after, reason, message, now)
+    if after == 0:
+        return decision(model, before, after, SET, f"{_change(before, after)}: somebody set it.", now)
+    return decision(model, before, after, LOAD, f"{_change(before, after)}: {seen}.", now)
 
 
 def remembered(new: Sequence[ScalingDecision], old: Sequence[ScalingDecision]) -> tuple[ScalingDecision, ...]:

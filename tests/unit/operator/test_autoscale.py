@@ -138,6 +138,9 @@ async def test_what_others_do_to_the_number_is_told_with_the_load(bench: Scaling
         await bench.scale(replicas)
         await bench.run(INSTANCE)
     assert [after for _, after, _ in bench.decisions()] == [8, 7, 6, 5, 4]
+    await bench.scale(0)
+    await bench.run(INSTANCE)
+    assert bench.decisions()[0] == (8, 0, "Set")
 
 
 async def test_a_model_that_wakes_says_what_the_scheduler_says(bench: Scaling) -> None:

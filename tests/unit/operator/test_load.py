@@ -111,4 +111,5 @@ def test_every_router_with_a_pod_must_hold_and_be_heard() -> None:
 
 
 def test_a_pod_costs_its_requests() -> None:
-    assert deletion_costs(total(pods={"a": PodLoad(in_flight=1, queued=2), "b": PodLoad()})) == {"a": 3, "b": 0}
+    pods = {"a": PodLoad(in_flight=1, queued=2), "b": PodLoad(), "c": PodLoad(queued=1 << 40)}
+    assert deletion_costs(total(pods=pods)) == {"a": 3, "b": 0, "c": (1 << 31) - 1}

@@ -175,13 +175,16 @@ async def test_pods_say_what_would_be_lost_with_them_before_some_go(operating: O
         pods = {name: bench.child("Pod", name)["metadata"].get("annotations", {}) for name in ("p", "q", "r")}
         return {name: found["controller.kubernetes.io/pod-deletion-cost"] for name, found in pods.items() if found}
 
-    await operating.second(pods={"p": 1, "q": 0, "r": 2})
-    assert costs() == {"p": "1", "r": "2"}
-    await operating.second(pods={"p": 0, "q": 1, "r": 1})
-    assert costs() == {"p": "1", "q": "1", "r": "2"}
+    metadata = {"name": "other", "namespace": NS}
+    bench.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata})
+    await operating.second(pods={"p": 1, "q": 0, "r": 1, "other": 1})
+    assert "annotations" not in bench.child("Pod", "other")["metadata"]
+    assert costs() == {"p": "1", "r": "1"}
+    await operating.second(pods={"p": 0, "q": 1, "r": 0})
+    assert costs() == {"p": "1", "q": "1", "r": "1"}
     operating.now += 60
-    await operating.second(pods={"p": 0, "q": 1, "r": 1})
-    assert costs() == {"p": "0", "q": "1", "r": "1"}
+    await operating.second(pods={"p": 0, "q": 1, "r": 0})
+    assert costs() == {"p": "0", "q": "1", "r": "0"}
 
 
 async def test_at_rest_nothing_is_written(operating: Operating) -> None:
