@@ -1,6 +1,7 @@
 """Who sets spec.replicas, on a real API server: the number never changes by the way."""
 
 import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -10,7 +11,9 @@ from tests.api import objects, process
 from tests.api.agents import identity, rights
 from tests.api.objects import Manifest
 from tests.api.process import NAMESPACE
+from tests.api.test_writes import settle
 
+from devkit.audit import requests
 from devkit.cluster import Cluster
 from devkit.waiting import until
 from shimmy_api import names
@@ -18,12 +21,15 @@ from shimmy_api import names
 TENANT = "scaling"
 HOME = names.tenant_namespace(TENANT)
 LIVELY: Manifest = {"maxReplicas": 10}
+RESYNC_SECONDS = 2
 SLEEPY: Manifest = {"minReplicas": 0, "maxReplicas": 3}
 
 
 @pytest.fixture(scope="module")
 def fleet(installed: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
-    with process.running(installed, tmp_path_factory.mktemp("scaling") / "operator.log", "--resync-seconds", "2"):
+    with process.running(
+        installed, tmp_path_factory.mktemp("scaling") / "operator.log", "--resync-seconds", str(RESYNC_SECONDS)
+    ):
         objects.make_fleet(installed, TENANT)
         yield installed
         # Other tests count what an operator writes.
@@ -157,6 +163,16 @@ def test_a_schedule_that_means_nothing_is_left_out_and_told(fleet: Cluster) -> N
     assert fleet.client.json(deployment("odd"))["spec"]["replicas"] == 3
     told = next(one for one in found["status"]["conditions"] if one["type"] == "BoundsValid")
     assert "Moon/Sea" in told["message"]
+
+
+def test_an_autoscaled_instance_at_rest_costs_no_request_that_writes(fleet: Cluster) -> None:
+    rules = {"stabilizationWindowSeconds": 5, "policies": [{"type": "Percent", "value": 50, "periodSeconds": 60}]}
+    behavior = {"scaleUp": {"selectPolicy": "Disabled"}, "scaleDown": rules}
+    make(fleet, "resting", autoscaling=LIVELY | {"targetUtilization": 150, "behavior": behavior})
+    until(lambda: fleet.client.find(autoscaler("resting")), "there is an autoscaler", seconds=objects.SECONDS)
+    since = settle(fleet)
+    time.sleep(2.5 * RESYNC_SECONDS)
+    assert requests(fleet.audit_log, process.USER, since) == []
 
 
 def test_the_router_may_start_pods_only_where_models_may_sleep(fleet: Cluster) -> None:

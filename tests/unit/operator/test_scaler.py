@@ -1,6 +1,7 @@
 """Load acted on, against a cluster in memory."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from shimmy_operator.cluster.meter import MeterError
 from shimmy_operator.cluster.resources import Reference
 from shimmy_operator.handlers.scaler import scale
 from shimmy_operator.metrics import Metrics
+from shimmy_operator.reconcile.memory import ScalingMemory
 from shimmy_operator.reconcile.scaler import Scaler
 
 SLEEPY: dict[str, Any] = {"minReplicas": 0, "maxReplicas": 9, "idleSeconds": 60}
@@ -163,6 +165,20 @@ async def test_a_metrics_server_that_goes_away_while_a_model_is_idle_leaves_it_r
     operating.now += 31
     await operating.seconds(50, "r1", "r2")
     assert operating.replicas == 1
+
+
+async def test_an_operator_that_restarts_while_a_model_is_idle_begins_anew(operating: Operating) -> None:
+    await operating.seconds(61, "r1", "r2")
+    assert operating.state == "Idle"
+    bench = operating.bench
+    bench.environment = replace(bench.environment, scaling=ScalingMemory())
+    operating.scaler = Scaler(bench.environment)
+    await bench.run(INSTANCE)
+    assert operating.state == "Ready"
+    await operating.seconds(59, "r1", "r2")
+    assert (operating.state, operating.replicas) == ("Ready", 1)
+    await operating.seconds(7, "r1", "r2")
+    assert operating.replicas == 0
 
 
 async def test_pods_say_what_would_be_lost_with_them_before_some_go(operating: Operating) -> None:
