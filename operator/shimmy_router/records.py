@@ -235,19 +235,28 @@ def parse_instance(manifest: Manifest) -> InstanceRecord:
         fallback=routing.fallback,
         queue_depth=routing.queue_depth,
         shared=spec.placement == "Shared",
-        scaling=_scaling(spec, ShimmyInstanceStatus.model_validate(manifest.get("status") or {})),
+        scaling=_scaling(spec, manifest),
     )
 
 
-def _scaling(spec: ShimmyInstanceSpec, status: ShimmyInstanceStatus) -> Scaling | None:
+def _scaling(spec: ShimmyInstanceSpec, manifest: Manifest) -> Scaling | None:
     if spec.autoscaling is None:
         return None
+    models = _status(manifest).models
     return Scaling(
         spec.autoscaling.wake.hold_seconds,
         spec.autoscaling.wake.most_held,
-        frozenset(model.name for model in status.models if model.state is ModelState.IDLE),
-        {model.name: model.cold_starts.p95_seconds for model in status.models if model.cold_starts},
+        frozenset(model.name for model in models if model.state is ModelState.IDLE),
+        {model.name: model.cold_starts.p95_seconds for model in models if model.cold_starts},
     )
+
+
+def _status(manifest: Manifest) -> ShimmyInstanceStatus:
+    """What the operator says of an instance; nothing where a newer one says what is not known here yet."""
+    try:
+        return ShimmyInstanceStatus.model_validate(manifest.get("status") or {})
+    except ValueError:
+        return ShimmyInstanceStatus()
 
 
 def parse_slice(manifest: Manifest) -> SliceRecord | None:

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -16,6 +18,7 @@ from shimmy_router.records import (
     Scaling,
     SliceRecord,
     TenantRecord,
+    parse_instance,
     parse_slice,
 )
 
@@ -183,3 +186,26 @@ def test_a_model_sleeps_while_load_decides_on_its_pods_and_none_is_there_that_st
     assert own_model(scaled(idle=frozenset({"m"})), POD).asleep
     assert own_model().hold is None
     assert not own_model(InstanceRecord("shimmy-a", "i", OLD, ("m",))).asleep
+
+
+def instance_manifest(state: str) -> dict[str, Any]:
+    status = {"models": [{"name": "m", "state": state, "coldStarts": {"p95Seconds": 40}}]}
+    return {
+        "metadata": {"namespace": "shimmy-a", "name": "k", "creationTimestamp": NEW},
+        "spec": {"models": ["m"], "autoscaling": {"maxReplicas": 2}},
+        "status": status,
+    }
+
+
+def test_of_an_instances_status_only_what_concerns_requests_is_kept() -> None:
+    scaling = parse_instance(instance_manifest("Idle")).scaling
+    assert scaling is not None
+    assert (scaling.idle, scaling.cold_seconds) == (frozenset({"m"}), {"m": 40})
+    assert parse_instance(instance_manifest("Loading")) == parse_instance(instance_manifest("Ready"))
+
+
+def test_a_status_of_a_newer_operator_says_nothing_and_costs_no_route() -> None:
+    record = parse_instance(instance_manifest("Hibernating"))
+    assert record.models == ("m",)
+    assert record.scaling is not None
+    assert record.scaling.idle == frozenset()
