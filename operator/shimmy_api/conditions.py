@@ -15,6 +15,8 @@ CONSISTENT: Final = "Consistent"
 
 SCALING_LIMITED: Final = "ScalingLimited"
 """On a ShimmyInstance, True while load asks for more pods than it may have; absent otherwise."""
+LOAD_KNOWN: Final = "LoadKnown"
+"""On a ShimmyInstance, False while an autoscaler of it has seen no load for a minute; absent otherwise."""
 BOUNDS_VALID: Final = "BoundsValid"
 """On a ShimmyInstance, False while a schedule means nothing or bounds contradict; absent otherwise."""
 

@@ -18,7 +18,7 @@ from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.memory import Starts
 from shimmy_operator.reconcile.pool import Arranged, Pool
 from shimmy_operator.reconcile.shares import Shares, deployments_of, load_of, share
-from shimmy_operator.render.autoscaler import render_autoscaler
+from shimmy_operator.render.autoscaler import KIND, render_autoscaler
 from shimmy_operator.scaling import decisions
 from shimmy_operator.scaling.allotment import giving_way
 from shimmy_operator.scaling.bounds import Bounds
@@ -28,6 +28,7 @@ from shimmy_operator.status import instance as status
 from shimmy_operator.status.conditions import Verdict
 from shimmy_operator.status.pods import ready_seconds
 from shimmy_operator.status.scaling import Shortage, awake, scaling_conditions, with_cold_starts
+from shimmy_operator.status.sight import PATIENCE_SECONDS, unseen
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +75,12 @@ async def autoscale(
             decisions=decisions.remembered(told, before.autoscaling.decisions if before.autoscaling else ()),
         ),
         conditions=scaling_conditions(
-            bounds, _shortages(pool, deployments, shares), before.conditions, generation, environment.now
+            bounds,
+            _shortages(pool, deployments, shares),
+            _blind(pool, key, live),
+            before.conditions,
+            generation,
+            environment.now,
         ),
         news=tuple(Verdict(True, one.reason, _text(pool, one)) for one in told),
     )
@@ -167,6 +173,20 @@ def _shortages(pool: Pool, deployments: dict[str, str], shares: Shares) -> list[
         what = deployments[claim.name] or pool.owner.name
         found.append(Shortage(what, claim.wants, given, f"{bound}; shares: {has}."))
     return found
+
+
+def _blind(pool: Pool, key: Reference, live: dict[str, Manifest]) -> str:
+    """What autoscalers say that have seen no load for too long; empty if none has."""
+    environment, found = pool.environment, set()
+    for name in live:
+        autoscaler = unseen(environment.store.get(KIND, pool.namespace, name), environment.clock())
+        if autoscaler is None:
+            continue
+        if autoscaler.seconds >= PATIENCE_SECONDS:
+            found.add(autoscaler.says)
+        else:
+            environment.later(key, PATIENCE_SECONDS - autoscaler.seconds)
+    return "; ".join(sorted(found))
 
 
 def _model(pool: Pool, model: ServedModel, before: ShimmyInstanceStatus, live: dict[str, Manifest]) -> ServedModel:

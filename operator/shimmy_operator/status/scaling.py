@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from shimmy_api.conditions import BOUNDS_VALID, SCALING_LIMITED, Conditions
+from shimmy_api.conditions import BOUNDS_VALID, LOAD_KNOWN, SCALING_LIMITED, Conditions
 from shimmy_api.instance import ColdStarts, ModelState, ServedModel
 from shimmy_operator.scaling.bounds import Bounds
 from shimmy_operator.status.conditions import Verdict, condition
@@ -44,10 +44,19 @@ def with_cold_starts(model: ServedModel, cold_starts: ColdStarts | None) -> Serv
 
 
 def scaling_conditions(
-    bounds: Bounds, short: Sequence[Shortage], previous: Conditions, generation: int, now: str
+    bounds: Bounds, short: Sequence[Shortage], blind: str, previous: Conditions, generation: int, now: str
 ) -> Conditions:
-    """What stands in the way of what the spec says, or of what load asks for."""
+    """What stands in the way of what the spec says, or of what load asks for.
+
+    `blind` is what autoscalers say that see no load; empty if they see one.
+    """
     found = []
+    if blind:
+        message = (
+            f"Autoscalers see no load, and leave the number of pods as it is: {blind}. Look whether the metrics server"
+            " runs, is the cluster's external.metrics.k8s.io, and hears the tenant's router."
+        )
+        found.append(condition(LOAD_KNOWN, Verdict(False, "NoLoad", message), previous, generation, now))
     if bounds.problems:
         verdict = Verdict(False, "BoundsInvalid", " ".join(bounds.problems))
         found.append(condition(BOUNDS_VALID, verdict, previous, generation, now))

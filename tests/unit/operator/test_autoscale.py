@@ -39,6 +39,13 @@ class Scaling(Bench):
         metric = {"type": "External", "external": {"current": {"averageValue": f"{-(-load * 1000 // replicas)}m"}}}
         self.cluster.put({**autoscaler, "status": {"currentReplicas": replicas, "currentMetrics": [metric]}})
 
+    def blind(self, reason: str, name: str = "chat-tiny") -> None:
+        """Let an autoscaler see no load from now on."""
+        autoscaler = self.cluster.objects[Reference("HorizontalPodAutoscaler", NS, name)]
+        since = self.time.strftime("%Y-%m-%dT%H:%M:%SZ")
+        condition = {"type": "ScalingActive", "status": "False", "reason": reason, "message": "no metrics returned"}
+        self.cluster.put({**autoscaler, "status": {"conditions": [{**condition, "lastTransitionTime": since}]}})
+
     def pod(self, name: str, seconds: int | None, message: str = "") -> None:
         """Have a pod of tiny that was ready after some seconds; or not yet, for what the scheduler says."""
         labels = self.cluster.objects[DEPLOYMENT]["spec"]["selector"]["matchLabels"]
@@ -280,3 +287,28 @@ async def test_an_instance_that_may_sleep_concerns_its_tenant(bench: Scaling) ->
     assert asked == set()
     bench.put(INSTANCE, {"models": ["tiny"], "autoscaling": {"minReplicas": 0, "maxReplicas": 3}})
     assert asked == {TENANT}
+
+
+async def test_an_autoscaler_that_sees_no_load_for_long_is_told(bench: Scaling) -> None:
+    key = await bench.instance(autoscaling={"maxReplicas": 4})
+    bench.blind("FailedGetExternalMetric")
+    await bench.run(key)
+    assert bench.condition("LoadKnown") is None
+    assert bench.delays[-1] == 60
+    bench.time += timedelta(seconds=60)
+    await bench.run(key)
+    told = bench.condition("LoadKnown")
+    assert told is not None
+    assert (told["status"], told["reason"]) == ("False", "NoLoad")
+    assert "no metrics returned" in told["message"]
+    bench.load(1)
+    await bench.run(key)
+    assert bench.condition("LoadKnown") is None
+
+
+async def test_an_autoscaler_of_a_model_that_sleeps_need_see_no_load(bench: Scaling) -> None:
+    key = await bench.instance(autoscaling={"minReplicas": 0, "maxReplicas": 4})
+    bench.blind("ScalingDisabled")
+    bench.time += timedelta(seconds=90)
+    await bench.run(key)
+    assert bench.condition("LoadKnown") is None
