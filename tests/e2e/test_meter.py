@@ -1,7 +1,10 @@
 """Routers report to the metrics server, and the API server reads from it."""
 
 import json
+from collections.abc import Iterator
 from typing import Any
+
+import pytest
 
 from devkit.demo.fleet import INSTANCE, MODEL, NAMESPACE, SYSTEM_NAMESPACE, Fleet
 from devkit.kubectl import KubectlError
@@ -12,7 +15,17 @@ _API_SERVICE = "v1beta1.external.metrics.k8s.io"
 _SECONDS = 60
 
 
-def test_autoscalers_read_the_load_that_routers_report(fleet: Fleet) -> None:
+@pytest.fixture
+def autoscaled(fleet: Fleet) -> Iterator[Fleet]:
+    """With bounds that leave the demo's instance as it is: routers report where load decides."""
+    patch = ("patch", "shimmyinstance", INSTANCE, "-n", NAMESPACE, "--type=merge", "--patch")
+    fleet.kubectl.run(*patch, json.dumps({"spec": {"autoscaling": {"minReplicas": 1, "maxReplicas": 1}}}))
+    yield fleet
+    fleet.kubectl.run(*patch, json.dumps({"spec": {"autoscaling": None}}))
+
+
+def test_autoscalers_read_the_load_that_routers_report(autoscaled: Fleet) -> None:
+    fleet = autoscaled
     until(lambda: _available(fleet), "the API server trusts the metrics server", seconds=_SECONDS)
     path = f"{_GROUP}/namespaces/{NAMESPACE}/shimmy_model_load?labelSelector=instance%3D{INSTANCE}"
 
