@@ -7,6 +7,7 @@ https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#how-d
 """
 
 import time
+from collections import defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from operator import itemgetter
@@ -63,7 +64,8 @@ class Loads:
                 series = namespace[load.deployment] = Series()
             series.put(report.router, load, now)
             named.add(series)
-        self._drop(report.router, before - named, now)
+        for series in before - named:
+            series.drop([report.router], now)
         self._heard[report.router] = (now, named)
         if now - self._swept > SILENT_SECONDS:
             self._sweep(now)
@@ -89,13 +91,14 @@ class Loads:
     def _now(self) -> float:
         """The time, after those that are silent have dropped out."""
         now = self._clock()
+        silent: defaultdict[Series, list[str]] = defaultdict(list)
         for router in [router for router, (at, _) in self._heard.items() if now - at > SILENT_SECONDS]:
-            self._drop(router, self._heard.pop(router)[1], now)
+            for series in self._heard.pop(router)[1]:
+                silent[series].append(router)
+        # All at once: what some of them said would else be the load of this moment.
+        for series, routers in silent.items():
+            series.drop(routers, now)
         return now
-
-    def _drop(self, router: str, named: Iterable[Series], now: float) -> None:
-        for series in named:
-            series.drop(router, now)
 
     def _read(self, namespaces: Iterable[str]) -> Iterator[tuple[str, str, Series]]:
         now = self._now()

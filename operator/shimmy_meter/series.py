@@ -54,13 +54,12 @@ class Series:
                 self._unsay(before.pods.keys() - load.pods.keys())
         self._note(now)
 
-    def drop(self, router: str, now: float) -> None:
-        """Forget what a router said. Where nobody is left who says anything, that is no load of 0: nobody knows."""
-        before = self.told.pop(router, None)
-        if before is None:
-            return
-        self._total -= before.held
-        self._unsay(before.pods)
+    def drop(self, routers: Iterable[str], now: float) -> None:
+        """Forget what routers said. Where nobody is left who says anything, that is no load of 0: nobody knows."""
+        for router in routers:
+            before = self.told.pop(router)
+            self._total -= before.held
+            self._unsay(before.pods)
         if self.told:
             self._note(now)
 

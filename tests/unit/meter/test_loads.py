@@ -126,6 +126,15 @@ def test_a_silent_router_drops_out(loads: Loads, clock: Clock) -> None:
     )
 
 
+def test_of_routers_that_fall_silent_together_nobodys_word_outlives_the_others(loads: Loads, clock: Clock) -> None:
+    loads.take(report("r0", busy({})))
+    loads.take(report("r1", busy({"p": 5})))
+    clock.now += SILENT_SECONDS + 1
+    assert [load.peak for load in loads.of("ns")] == [5]
+    clock.now += HELD_SECONDS - SILENT_SECONDS
+    assert loads.of("ns") == []
+
+
 def test_silence_is_no_load_of_zero(loads: Loads, clock: Clock) -> None:
     loads.take(report("r0", busy({"p": 5})))
     clock.now += SILENT_SECONDS + 1
