@@ -5,7 +5,7 @@ import xml.etree.ElementTree as ET
 import pytest
 
 from devkit.bench.scaling.patterns import patterns
-from devkit.bench.scaling.picture import picture
+from devkit.bench.scaling.picture import picture, thinned
 from devkit.bench.scaling.queueing import Bounds, Queueing
 from devkit.bench.scaling.record import Record, Sample
 from shimmy_api.load import PodLoad
@@ -52,6 +52,11 @@ def test_fewer_soon_after_more_is_a_reversal_and_later_is_not() -> None:
 def test_the_picture_has_a_panel_with_every_line_for_each_record() -> None:
     found = ET.fromstring(picture([record((0, 1, 1), (10, 3, 3)), record((0, 0, 0), (1, 0, 0))]))
     assert len(found.findall("{http://www.w3.org/2000/svg}polyline")) == 8
+
+
+def test_a_line_has_only_the_points_that_it_needs() -> None:
+    points = ["0,1", "1,1", "2,1", "2,3", "3,3", "4,3"]
+    assert list(thinned(points)) == ["0,1", "2,1", "2,3", "4,3"]
 
 
 def test_all_patterns_stay_within_what_pods_can_be_had_for() -> None:

@@ -1,6 +1,6 @@
 """Draws records as SVG: demand, ideal, replicas and ready pods over time. Pure."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Final
 from xml.sax.saxutils import escape
 
@@ -41,11 +41,22 @@ def _panel(record: Record, top: float) -> Iterable[str]:
     yield f'<text x="{_LEFT + _WIDTH}" y="{top + _HEIGHT + 14}" text-anchor="end">{end / 60:.0f} min</text>'
     yield f'<rect x="{_LEFT}" y="{top}" width="{_WIDTH}" height="{_HEIGHT}" fill="none" stroke="#dddddd"/>'
     for name, colour in _LINES:
-        points = " ".join(
-            f"{point(one.at, _value(record, one, name))} {point(following.at, _value(record, one, name))}"
+        steps = [
+            step
             for one, following in zip(record.samples, record.samples[1:], strict=False)
-        )
-        yield f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+            for step in (point(one.at, _value(record, one, name)), point(following.at, _value(record, one, name)))
+        ]
+        yield f'<polyline points="{" ".join(thinned(steps))}" fill="none" stroke="{colour}" stroke-width="1.5"/>'
+
+
+def thinned(points: Sequence[str]) -> Iterator[str]:
+    """Points "x,y" without those between two of the same height."""
+    heights = [point.partition(",")[2] for point in points]
+    for place, point in enumerate(points):
+        if not heights[max(place - 1, 0)] == heights[place] == heights[min(place + 1, len(points) - 1)] or (
+            place in (0, len(points) - 1)
+        ):
+            yield point
 
 
 def _value(record: Record, sample: Sample, line: str) -> float:
