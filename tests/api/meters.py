@@ -29,6 +29,7 @@ from shimmy_api.load import LOADS_PATH, METER_AUDIENCE, LoadReport
 
 GROUP: Final = "/apis/external.metrics.k8s.io/v1beta1"
 _API_SERVICES: Final = "/apis/apiregistration.k8s.io/v1/apiservices"
+_SLICES: Final = f"/apis/discovery.k8s.io/v1/namespaces/{NAMESPACE}/endpointslices"
 _API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
 _SERVICE: Final = "shimmy-meter"
 _START: Final = 30
@@ -186,6 +187,8 @@ def meters(cluster: Cluster, folder: Path) -> Iterator[Meters]:
             yield made
         finally:
             cluster.client.json(f"{_API_SERVICES}/{_API_SERVICE}", "DELETE")
+            # The next ones have other ports: the API server would ask these too.
+            cluster.client.json(f"{_SLICES}?labelSelector=kubernetes.io%2Fservice-name%3D{_SERVICE}", "DELETE")
     finally:
         made.stop()
 

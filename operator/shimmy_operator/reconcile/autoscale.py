@@ -130,9 +130,15 @@ async def set_replicas(
         ConflictError: it has changed since.
     """
     key, before = reference(deployment), status.wanted(deployment)
-    await environment.cluster.scale(key, replicas, deployment["metadata"]["resourceVersion"])
-    made = decisions.decision(model, before, replicas, reason, message, environment.clock())
-    environment.scaling.decisions[key] = made
+    known = environment.scaling.decisions
+    # Before it is written: the change may be seen, and told, before the answer is here.
+    made = known[key] = decisions.decision(model, before, replicas, reason, message, environment.clock())
+    try:
+        await environment.cluster.scale(key, replicas, deployment["metadata"]["resourceVersion"])
+    except BaseException:
+        if known.get(key) is made:
+            del known[key]
+        raise
 
 
 def _decisions(

@@ -9,6 +9,7 @@ from tests.unit.operator.bench import INSTANCE, MODEL, NS, RESULT, TENANT, Bench
 
 from shimmy_operator.cluster.errors import ConflictError
 from shimmy_operator.cluster.resources import Manifest, Reference
+from shimmy_operator.reconcile.autoscale import set_replicas
 
 DEPLOYMENT = Reference("Deployment", NS, "chat-tiny")
 AUTOSCALER = Reference("HorizontalPodAutoscaler", NS, "chat-tiny")
@@ -312,3 +313,28 @@ async def test_an_autoscaler_of_a_model_that_sleeps_need_see_no_load(bench: Scal
     bench.time += timedelta(seconds=90)
     await bench.run(key)
     assert bench.condition("LoadKnown") is None
+
+
+async def test_why_a_number_is_set_is_known_before_the_answer_comes(
+    bench: Scaling, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await bench.instance(autoscaling={"minReplicas": 0, "maxReplicas": 4})
+    scale = bench.cluster.scale
+
+    async def seen_first(key: Reference, replicas: int, version: str) -> None:
+        await scale(key, replicas, version)
+        await bench.run(INSTANCE)
+
+    monkeypatch.setattr(bench.cluster, "scale", seen_first)
+    await set_replicas(bench.environment, bench.child("Deployment", "chat-tiny"), 3, "tiny", "Burst", "0 to 3.")
+    assert bench.decisions() == [(0, 3, "Burst")]
+
+
+async def test_a_number_that_could_not_be_set_is_not_told(bench: Scaling) -> None:
+    await bench.instance(autoscaling={"minReplicas": 0, "maxReplicas": 4})
+    stale = bench.child("Deployment", "chat-tiny")
+    await bench.scale(3)
+    with pytest.raises(ConflictError):
+        await set_replicas(bench.environment, stale, 3, "tiny", "Burst", "0 to 3.")
+    await bench.run(INSTANCE)
+    assert bench.decisions() == [(0, 3, "Woken")]
