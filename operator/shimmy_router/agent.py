@@ -14,7 +14,6 @@ from typing import Final
 import grpc
 
 from shimmy_router import persist
-from shimmy_router.admission import Admission
 from shimmy_router.ads import DiscoveryService
 from shimmy_router.als import AccessLogService
 from shimmy_router.assembler import Assembler, expire
@@ -27,7 +26,7 @@ from shimmy_router.loads.sender import MeterAddress
 from shimmy_router.metrics import Metrics
 from shimmy_router.occupancy_updates import OccupancyUpdates
 from shimmy_router.own_zone import OwnZone
-from shimmy_router.processing import ProcessingService
+from shimmy_router.processing import Admitted, Call, ProcessingService, Refused
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
 from shimmy_router.server import serve
@@ -100,11 +99,15 @@ async def _run(source: Source, start: Start, settings: AgentSettings, stopped: a
     followers = (quotas.learn, metrics.know, occupancy.follow, holds.follow, ways.follow, rates.follow)
     takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take)
     assembler = Assembler(publisher, metrics, quotas, followers, takers, only=settings.tenant)
-    admission = Admission(quotas.limiter, holds)
+
+    async def decide(call: Call) -> Admitted | Refused:
+        """Each filter asks for itself: the limits' first, then the one that holds."""
+        return await (holds.decide(call) if call.hold else quotas.limiter.decide(call))
+
     services = (
         discovery,
         AccessLogService((metrics.count, quotas.count, rates.count)),
-        ProcessingService(admission.decide),
+        ProcessingService(decide),
     )
     store = assembler.store
 

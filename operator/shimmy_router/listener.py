@@ -7,7 +7,7 @@ from shimmy_api import headers
 from shimmy_router.entries import entry_logger
 from shimmy_router.replies import local_replies
 from shimmy_router.xds import filters
-from shimmy_router.xds.ext_proc import ext_proc_filter
+from shimmy_router.xds.ext_proc import ext_proc_filters
 from shimmy_router.xds.filters import overwrite, typed
 
 AGENT_CLUSTER: Final = "shimmy-agent"
@@ -66,7 +66,7 @@ def _connection_manager(access_loggers: Sequence[dict[str, Any]]) -> dict[str, A
         access_log=[entry_logger(agent_service("5s")), *access_loggers],
         upgrade_configs=[{"upgrade_type": "websocket"}],
         local_reply_config=local_replies(),
-        http_filters=[_health_check(), *filters.filters(_ADS), ext_proc_filter(), _router()],
+        http_filters=[_health_check(), *filters.filters(_ADS), *ext_proc_filters(), _router()],
         scoped_routes={
             "name": "tenants",
             "scope_key_builder": {"fragments": _scope_fragments()},

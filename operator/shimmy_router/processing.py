@@ -65,6 +65,8 @@ Decide = Callable[[Call], Awaitable[Admitted | Refused]]
 
 
 _PATIENCE_SECONDS: Final = ext_proc.MESSAGE_TIMEOUT_SECONDS / 2
+_HOLD_PATIENCE_SECONDS: Final = ext_proc.HOLD_MESSAGE_TIMEOUT_SECONDS / 4
+"""The agent may have been long in taking the call."""
 
 
 class ProcessingService:
@@ -92,8 +94,9 @@ class ProcessingService:
                 if kind != "request_headers":
                     await context.write(unchanged(kind))
                     continue
-                async with _patience(context):
-                    outcome = await self._decide(call_of(message, dict(context.invocation_metadata() or ())))
+                call = call_of(message, dict(context.invocation_metadata() or ()))
+                async with _patience(context, _HOLD_PATIENCE_SECONDS if call.hold else _PATIENCE_SECONDS):
+                    outcome = await self._decide(call)
                 if isinstance(outcome, Refused):
                     await context.write(refusal(outcome))
                 else:
@@ -106,14 +109,14 @@ class ProcessingService:
 
 
 @asynccontextmanager
-async def _patience(context: grpc.aio.ServicerContext) -> AsyncIterator[None]:
+async def _patience(context: grpc.aio.ServicerContext, seconds: float) -> AsyncIterator[None]:
     """Tell Envoy to wait on, while what is done here takes its time. An agent that hangs cannot tell it."""
     telling: list[asyncio.Task[None]] = []
 
     def tell() -> None:
         telling.append(asyncio.create_task(context.write(more_time())))
 
-    timer = asyncio.get_running_loop().call_later(_PATIENCE_SECONDS, tell)
+    timer = asyncio.get_running_loop().call_later(seconds, tell)
     try:
         yield
     finally:

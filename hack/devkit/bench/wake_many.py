@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import time
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
@@ -98,6 +99,8 @@ def _report(kubelet: Kubelet, statuses: Sequence[int], seconds: Sequence[float],
     first = statistics.median(sorted(kubelet.told.values())) - began
     last = max(kubelet.ready.values()) - began
     print(f"requests answered           {len(statuses) - lost:8} of {len(statuses)}")
+    for status, count in sorted(Counter(statuses).items()):
+        print(f"  status {status}              {count:8}")
     print(f"models told to start, half  {first:8.2f} s after the first request")
     print(f"models told to start, all   {told:8.2f} s (goal {_GOAL_SECONDS:g} s)")
     print(f"last pod ready              {last:8.2f} s")

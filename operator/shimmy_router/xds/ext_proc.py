@@ -1,8 +1,9 @@
-"""The filter through which the agent decides on single requests, and the routes' words that switch it on. Pure.
+"""The filters through which the agent decides on single requests, and the routes' words that switch them on. Pure.
 
-It is disabled in the listener, so that requests that need no decision neither call the agent nor pay for the filter. A
-tenant's initial routes enable it; it stands behind the filters that find the model, and takes what the route says of it
-from the route that was chosen after them: a model's route can override what the initial route asked for.
+One is for limits, the other holds requests until there is a pod. They are disabled in the listener, so that requests
+that need no decision neither call the agent nor pay for a filter. A tenant's initial routes enable them; they stand
+behind the filters that find the model, and take what the route says of them from the route that was chosen after them:
+a model's route can override what the initial route asked for.
 
 One gRPC stream (external_processor.proto) is one request. It carries one message with the request's headers. Where the
 route tracks requests it stays open until the answer has ended, whichever way, so that open streams are running
@@ -16,6 +17,8 @@ from shimmy_api.headers import KEY_ID, REQUEST_ID, WAIT
 from shimmy_router.xds.filters import ROUTE, overwrite, typed
 
 EXT_PROC_FILTER: Final = "shimmy.ext_proc"
+HOLD_FILTER: Final = "shimmy.hold"
+"""The same again, for requests that wait until there is a pod: many may come at once, and each waits anyway."""
 CALLS_CLUSTER: Final = "shimmy-agent-calls"
 """The agent again, on connections of its own: open requests must not use up what xDS needs."""
 MAX_CALLS: Final = 10_000
@@ -23,6 +26,8 @@ MAX_CALLS: Final = 10_000
 agent's memory."""
 MESSAGE_TIMEOUT_SECONDS: Final = 0.5
 """Within which the agent answers a message, or asks for more time. Past it, it counts as away."""
+HOLD_MESSAGE_TIMEOUT_SECONDS: Final = 10.0
+"""The same for requests that wait. A thousand at once take the agent more than a second."""
 MAX_HOLD_SECONDS: Final = 3600
 """The longest time that the agent may ask for."""
 _ERROR_STATUS: Final = 511
@@ -61,22 +66,30 @@ class Need(StrEnum):
     """To be asked once; requests are refused with 503 while the agent is away or slow."""
 
 
-def ext_proc_filter() -> dict[str, Any]:
-    """The filter, as it stands in the listener."""
+def ext_proc_filters() -> list[dict[str, Any]]:
+    """Both, as they stand in the listener: the limits' comes first, so that nothing waits that is refused."""
+    # Without an override by its route the second one asks nothing.
+    return [
+        _filter(EXT_PROC_FILTER, MESSAGE_TIMEOUT_SECONDS, _mode(track=False)),
+        _filter(HOLD_FILTER, HOLD_MESSAGE_TIMEOUT_SECONDS, _mode(track=False) | {"request_header_mode": "SKIP"}),
+    ]
+
+
+def _filter(name: str, message_timeout: float, mode: dict[str, Any]) -> dict[str, Any]:
     config = typed(
         "extensions.filters.http.ext_proc.v3.ExternalProcessor",
         # Without a limit: where requests are tracked, a call lasts as long as the answer.
         grpc_service={"envoy_grpc": {"cluster_name": CALLS_CLUSTER}, "timeout": "0s"},
         failure_mode_allow=False,
         status_on_error={"code": _ERROR_STATUS},
-        message_timeout=f"{MESSAGE_TIMEOUT_SECONDS}s",
+        message_timeout=f"{message_timeout}s",
         max_message_timeout=f"{MAX_HOLD_SECONDS}s",
-        processing_mode=_mode(track=False),
+        processing_mode=mode,
         forward_rules={"allowed_headers": {"patterns": [{"exact": name} for name in _READ]}},
         metadata_options={"receiving_namespaces": {"untyped": [LIMITS_NAMESPACE]}},
         stat_prefix="shimmy",
     )
-    return {"name": EXT_PROC_FILTER, "disabled": True, "typed_config": config}
+    return {"name": name, "disabled": True, "typed_config": config}
 
 
 def enabled(tenant: str, need: Need, token: str = "") -> dict[str, Any]:
@@ -85,37 +98,41 @@ def enabled(tenant: str, need: Need, token: str = "") -> dict[str, Any]:
     `token` is the name of the tokens with which they come; requests with a key say its id themselves.
     """
     metadata = {TENANT_METADATA: tenant} | ({KEY_ID: token} if token else {})
-    return _enabled(metadata, track=need is Need.TRACK, open_without=need is not Need.DECIDE)
+    override = _override(metadata, _mode(track=need is Need.TRACK), open_without=need is not Need.DECIDE)
+    return {EXT_PROC_FILTER: override}
 
 
-def holding(tenant: str, need: Need | None, token: str, cluster: str, *, stands_in: bool) -> dict[str, Any]:
-    """The same for one whose requests wait until the cluster has a pod, beside what the tenant's routes need.
+def holding(tenant: str, cluster: str, *, stands_in: bool) -> dict[str, Any]:
+    """The same of one whose requests wait until the cluster has a pod.
 
     With `stands_in` another model answers while there is none.
     """
-    metadata = {TENANT_METADATA: tenant, HOLD_METADATA: cluster} | ({KEY_ID: token} if token else {})
+    metadata = {TENANT_METADATA: tenant, HOLD_METADATA: cluster}
     if stands_in:
         metadata[STAND_IN_METADATA] = "true"
-    return _enabled(metadata, track=need is Need.TRACK, open_without=stands_in)
+    return {HOLD_FILTER: _override(metadata, _mode(track=False), open_without=stands_in)}
 
 
-def _enabled(metadata: dict[str, str], *, track: bool, open_without: bool) -> dict[str, Any]:
+def may_hold() -> dict[str, Any]:
+    """typed_per_filter_config of a virtual host some of whose routes hold."""
+    return {HOLD_FILTER: typed("config.route.v3.FilterConfig", config={})}
+
+
+def _override(metadata: dict[str, str], mode: dict[str, Any], *, open_without: bool) -> dict[str, Any]:
     """`open_without`: requests go on while the agent is away."""
-    return {
-        EXT_PROC_FILTER: typed(
-            "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
-            overrides={
-                "processing_mode": _mode(track=track),
-                "failure_mode_allow": open_without,
-                "grpc_initial_metadata": [{"key": key, "value": value} for key, value in metadata.items()],
-            },
-        )
-    }
+    return typed(
+        "extensions.filters.http.ext_proc.v3.ExtProcPerRoute",
+        overrides={
+            "processing_mode": mode,
+            "failure_mode_allow": open_without,
+            "grpc_initial_metadata": [{"key": key, "value": value} for key, value in metadata.items()],
+        },
+    )
 
 
 def present() -> dict[str, Any]:
-    """typed_per_filter_config of an initial route that does not know yet whether the agent decides."""
-    return {EXT_PROC_FILTER: typed("config.route.v3.FilterConfig", config={})}
+    """typed_per_filter_config of an initial route that does not know yet whether the agent decides, or holds."""
+    return {EXT_PROC_FILTER: typed("config.route.v3.FilterConfig", config={}), **may_hold()}
 
 
 def disabled() -> dict[str, Any]:

@@ -37,7 +37,7 @@ _MAX_DIRECT_BYTES: Final = 1024 * 1024
 
 def routes(tenant: Tenant, table: Table, verdict: Verdict | None = None) -> Resource:
     """The RouteConfiguration of one of the tenant's tables; with a verdict, one that refuses requests for now."""
-    by_model = {model.name: _action(_model_route(tenant, table, model, verdict)) for model in table.models}
+    by_model = {model.name: _action(_model_route(tenant, model, verdict)) for model in table.models}
     # The filter takes Ollama's default tag off.
     actions = {name: by_model[model.name] for name, model in lists.by_request(table.models).items()}
     if not actions:  # Envoy refuses a matcher without a value
@@ -68,17 +68,15 @@ def _limits(tenant: Tenant, table: Table) -> dict[str, Any]:
     """Of a tenant whose requests the agent counts."""
     if (need := need_of(tenant)) is None:
         # A request with a token comes with the filter from the table of the unknown: tokens.py.
-        if table.token:
-            return {"typed_per_filter_config": ext_proc.disabled()}
-        return {"typed_per_filter_config": ext_proc.present()} if _may_hold(table) else {}
+        return {"typed_per_filter_config": ext_proc.disabled() if table.token else _holds(table)}
     return {
-        "typed_per_filter_config": ext_proc.enabled(tenant.name, need, table.token),
+        "typed_per_filter_config": ext_proc.enabled(tenant.name, need, table.token) | _holds(table),
         "response_headers_to_add": ext_proc.limit_headers(),
     }
 
 
-def _may_hold(table: Table) -> bool:
-    return any(model.asleep for model in table.models)
+def _holds(table: Table) -> dict[str, Any]:
+    return ext_proc.may_hold() if any(model.asleep for model in table.models) else {}
 
 
 def _unnamed(tenant: Tenant, table: Table, verdict: Verdict | None) -> dict[str, Any]:
@@ -166,7 +164,7 @@ def stands_in(model: Model) -> Substitute | None:
     return next((step for step in rule.chain if step.ready), rule.chain[0])
 
 
-def _model_route(tenant: Tenant, table: Table, model: Model, verdict: Verdict | None) -> dict[str, Any]:
+def _model_route(tenant: Tenant, model: Model, verdict: Verdict | None) -> dict[str, Any]:
     if verdict:
         step = stands_in(model)
         return _stand_in_route(tenant, model, step) if step else used_up(tenant, verdict)
@@ -182,21 +180,20 @@ def _model_route(tenant: Tenant, table: Table, model: Model, verdict: Verdict | 
         "metadata": _metadata(tenant, model.name),
         "route": action,
         "request_headers_to_add": [add(header, value) for header, value in own.items() if value],
-        **_holding(tenant, table, model),
+        **_holding(tenant, model),
     }
 
 
-def _holding(tenant: Tenant, table: Table, model: Model) -> dict[str, Any]:
-    """Whether the agent is asked before a request for the model goes on."""
-    need = need_of(tenant)
-    if model.asleep:
-        rule = chain_of(model)
-        stands_in = rule is not None and any(step.ready for step in rule.chain)
-        config = ext_proc.holding(tenant.name, need, table.token, model.cluster, stands_in=stands_in)
-        return {"typed_per_filter_config": config, "response_headers_to_add": [ext_proc.wait_header()]}
-    if need is None and not table.token and _may_hold(table):
-        return {"typed_per_filter_config": ext_proc.disabled()}
-    return {}
+def _holding(tenant: Tenant, model: Model) -> dict[str, Any]:
+    """Of a model without a pod that will stay: a request may have to wait for one."""
+    if not model.asleep:
+        return {}
+    rule = chain_of(model)
+    stands_in = rule is not None and any(step.ready for step in rule.chain)
+    return {
+        "typed_per_filter_config": ext_proc.holding(tenant.name, model.cluster, stands_in=stands_in),
+        "response_headers_to_add": [ext_proc.wait_header()],
+    }
 
 
 def _stand_in_route(tenant: Tenant, model: Model, step: Substitute) -> dict[str, Any]:
