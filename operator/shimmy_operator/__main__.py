@@ -11,6 +11,7 @@ from typing import Any
 
 from aiohttp import ClientSession
 
+from shimmy_api import names
 from shimmy_operator.cluster.kube import KubeCluster, connect
 from shimmy_operator.cluster.meter import Meter
 from shimmy_operator.cluster.store import Store
@@ -61,7 +62,7 @@ async def _meter(settings: Settings) -> AsyncIterator[Meter | None]:
     if not settings.meter_url:
         yield None
         return
-    name = f"shimmy-meter.{settings.context.router_namespace}.svc"
+    name = f"{names.METER}.{settings.context.router_namespace}.svc"
     async with ClientSession() as session:
         yield Meter(session, settings.meter_url, settings.meter_folder, name)
 

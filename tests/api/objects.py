@@ -1,10 +1,13 @@
 """Objects that tests make, and the parts of controllers that the profile `api` does not have."""
 
+import json
 from typing import Any, Final
 
 from devkit.cluster import Cluster
 from devkit.waiting import until
 from shimmy_api import names
+from shimmy_api.model import ShimmyModelSpec
+from shimmy_operator.render.location import spec_digest
 
 Manifest = dict[str, Any]
 GROUP: Final = "/apis/shimmy.dev/v1alpha1"
@@ -157,3 +160,34 @@ def make_fleet(cluster: Cluster, name: str) -> str:
     merge(cluster, f"{deployment}/status", {"status": {"replicas": 1, "readyReplicas": 1}})
     wait_reason(cluster, chat, "Serving")
     return namespace
+
+
+def checked_model(cluster: Cluster, namespace: str, name: str) -> Manifest:
+    """A model whose file counts as checked, for clusters that check none, on a volume that the scheduler finds.
+
+    The operator may write the status at the same time, so that it is written until it is there.
+    """
+    claim_, bound = claim(namespace, "models"), {"storageClassName": "", "volumeName": "models"}
+    create(cluster, claim_ | {"spec": claim_["spec"] | bound})
+    spec = {
+        "capacity": {"storage": "1Gi"},
+        "accessModes": ["ReadWriteOnce"],
+        "hostPath": {"path": "/models"},
+        "storageClassName": "",
+        "claimRef": {"namespace": namespace, "name": "models"},
+    }
+    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "models"}, "spec": spec}
+    cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(volume))
+    made = create(cluster, model(namespace, name, f"pvc://models/{name}.gguf"))
+    digest = spec_digest(ShimmyModelSpec.model_validate(made["spec"]))
+    artifact = json.loads(RESULT) | {"specDigest": digest, "claimName": "models", "path": f"{name}.gguf"}
+
+    def put() -> bool:
+        found: Manifest = cluster.client.json(path(made))
+        if (found.get("status") or {}).get("artifact"):
+            return True
+        merge(cluster, f"{path(made)}/status", {"status": {"artifact": artifact}})
+        return False
+
+    until(put, f"{name} counts as checked", seconds=SECONDS)
+    return made

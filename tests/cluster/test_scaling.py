@@ -20,8 +20,6 @@ from devkit.paths import REPOSITORY
 from devkit.waiting import until
 from shimmy_api import names
 from shimmy_api.load import DeploymentLoad, LoadReport, PodLoad
-from shimmy_api.model import ShimmyModelSpec
-from shimmy_operator.render.location import spec_digest
 
 TENANT = "paced"
 HOME = names.tenant_namespace(TENANT)
@@ -194,14 +192,7 @@ def _install(cluster: Cluster) -> Manifest:
         cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(namespace))
     cluster.kubectl("apply", "--server-side", "-f", str(REPOSITORY / "operator/shimmy_operator/rbac.yaml"))
     objects.create(cluster, objects.tenant(TENANT))
-    _volume(cluster)
-    tiny = objects.create(cluster, objects.model(HOME, "tiny", "pvc://models/tiny.gguf"))
-    artifact = json.loads(objects.RESULT) | {
-        "specDigest": spec_digest(ShimmyModelSpec.model_validate(tiny["spec"])),
-        "claimName": "models",
-        "path": "tiny.gguf",
-    }
-    objects.merge(cluster, f"{objects.path(tiny)}/status", {"status": {"artifact": artifact}})
+    objects.checked_model(cluster, HOME, "tiny")
     autoscaling = {
         "minReplicas": 0,
         "maxReplicas": 6,
@@ -209,19 +200,3 @@ def _install(cluster: Cluster) -> Manifest:
         "behavior": {"scaleDown": {"stabilizationWindowSeconds": 0}},
     }
     return objects.create(cluster, objects.instance(HOME, "chat", "tiny", autoscaling=autoscaling))
-
-
-def _volume(cluster: Cluster) -> None:
-    """The claim of the model, and a volume for it."""
-    claim = objects.claim(HOME, "models")
-    bound = {"storageClassName": "", "volumeName": "models"}
-    objects.create(cluster, claim | {"spec": claim["spec"] | bound})
-    spec = {
-        "capacity": {"storage": "1Gi"},
-        "accessModes": ["ReadWriteOnce"],
-        "hostPath": {"path": "/models"},
-        "storageClassName": "",
-        "claimRef": {"namespace": HOME, "name": "models"},
-    }
-    volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "models"}, "spec": spec}
-    cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(volume))

@@ -5,7 +5,6 @@ an endpoint after some seconds; the pods are stubs with the runner's own gate an
 """
 
 import asyncio
-import base64
 import os
 import statistics
 import subprocess
@@ -25,7 +24,7 @@ from tests.api import objects, process
 from tests.api.agents import identity
 from tests.api.meters import address
 from tests.api.process import NAMESPACE
-from tests.dataplane.plane import key_of, plane
+from tests.dataplane.plane import key_of, plane, tenant
 
 from devkit import cluster
 from devkit.cluster import Cluster
@@ -158,8 +157,8 @@ def _write(running: Cluster, models: Sequence[str]) -> None:
     for part in ("router/rbac.yaml", "operator/rbac.yaml"):
         running.kubectl("apply", "--server-side", "-f", str(REPOSITORY / f"operator/shimmy_{part}"))
     running.client.json("/api/v1/namespaces", "POST", {"metadata": {"name": HOME}})
-    objects.create(running, objects.tenant(TENANT, keys=[{"name": "default"}]))
-    objects.create(running, _keys())
+    for manifest in tenant(TENANT, token=_TOKEN):
+        objects.create(running, manifest)
     objects.create(running, _binding())
     for start in range(0, len(models), _PER_INSTANCE):
         group, instance = models[start : start + _PER_INSTANCE], f"i{start}"
@@ -168,17 +167,6 @@ def _write(running: Cluster, models: Sequence[str]) -> None:
             objects.create(running, _deployment(instance, model))
         scaling = {"minReplicas": 0, "maxReplicas": len(group)}
         objects.create(running, objects.instance(HOME, instance, *group, autoscaling=scaling))
-
-
-def _keys() -> dict[str, Any]:
-    entries = {"engineToken": _TOKEN, "key.default": key_of(TENANT)}
-    return {
-        "apiVersion": "v1",
-        "kind": "Secret",
-        "type": names.SECRET_TYPE_KEYS,
-        "metadata": {"name": "keys", "namespace": NAMESPACE, "labels": {names.LABEL_KEYS: TENANT}},
-        "data": {name: base64.b64encode(value.encode()).decode() for name, value in entries.items()},
-    }
 
 
 def _binding() -> dict[str, Any]:

@@ -17,7 +17,6 @@ _LOG = logging.getLogger(__name__)
 
 API_SERVICE: Final = "v1beta1.external.metrics.k8s.io"
 """Of which a cluster has one; where it is another provider's, it is left alone."""
-_SERVER: Final = "shimmy-meter"
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +31,7 @@ class Certificate:
     @property
     def hosts(self) -> frozenset[str]:
         """How clients name the server."""
-        return frozenset({_SERVER, f"{_SERVER}.{self.namespace}.svc"})
+        return frozenset({names.METER, f"{names.METER}.{self.namespace}.svc"})
 
 
 class CertificateKeeper:

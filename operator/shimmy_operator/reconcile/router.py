@@ -44,9 +44,8 @@ async def ensure_wake_access(environment: Environment, owner: Owner, namespace: 
 
 def _account(environment: Environment, namespace: str, spec: ShimmyTenantSpec) -> tuple[str, str]:
     """Name and namespace of the ServiceAccount of the tenant's router."""
-    if spec.router == "Dedicated":
-        return NAME, namespace
-    return names.ROUTER_ACCOUNT, environment.settings.router_namespace
+    name = NAME if spec.router == "Dedicated" else names.ROUTER_ACCOUNT
+    return name, mirror_namespace(environment, namespace, spec)
 
 
 def mirror_namespace(environment: Environment, namespace: str, spec: ShimmyTenantSpec) -> str:

@@ -46,18 +46,17 @@ class Sender:
         self._context: ssl.SSLContext | None = None
         self._failing = ""
 
-    async def send(self, report: LoadReport) -> int:
-        """Tell all of them; how many took it. What is wrong is logged when it begins and when it ends."""
+    async def send(self, report: LoadReport) -> None:
+        """Tell all of them. What is wrong is logged when it begins and when it ends."""
         try:
             context, token = await asyncio.to_thread(self._credentials)
             addresses = await self._addresses()
         except _FAILURES as error:
             self._note(f"{type(error).__name__}: {error}")
-            return 0
+            return
         body = report.model_dump_json(by_alias=True).encode()
         outcomes = await asyncio.gather(*(self._post(address, body, token, context) for address in addresses))
         self._note(next((outcome for outcome in outcomes if outcome), ""))
-        return sum(not outcome for outcome in outcomes)
 
     async def _post(self, address: str, body: bytes, token: str, context: ssl.SSLContext) -> str:
         """What is wrong; empty if nothing is."""

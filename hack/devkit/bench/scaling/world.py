@@ -21,19 +21,16 @@ from devkit import cluster
 from devkit.bench.scaling.patterns import Pattern
 from devkit.bench.scaling.queueing import Queueing
 from devkit.cluster import Cluster
+from devkit.cluster.simulated import is_ready
 from devkit.paths import REPOSITORY
 from devkit.progress import say
-from devkit.waiting import until
 from shimmy_api import names
 from shimmy_api.load import DeploymentLoad, LoadReport
-from shimmy_api.model import ShimmyModelSpec
-from shimmy_operator.render.location import spec_digest
 from shimmy_router.sources.scale import starting
 
 TENANT: Final = "bench"
 HOME: Final = names.tenant_namespace(TENANT)
 MODEL: Final = "tiny"
-_START_SECONDS: Final = 120
 _NODES: Final = 4
 _DEPLOYMENTS: Final = f"/apis/apps/v1/namespaces/{HOME}/deployments"
 _PODS: Final = f"/api/v1/namespaces/{HOME}/pods"
@@ -96,7 +93,7 @@ class World:
         """The Deployments of these, by the pattern's name."""
         ready: dict[str, list[str]] = {}
         for pod in self.cluster.client.json(_PODS)["items"]:
-            if _is_ready(pod):
+            if _serves(pod):
                 ready.setdefault(pod["metadata"]["labels"][names.LABEL_INSTANCE_OF], []).append(pod["metadata"]["name"])
         deployments = {one["metadata"]["name"]: one for one in self.cluster.client.json(_DEPLOYMENTS)["items"]}
         return {
@@ -168,34 +165,8 @@ def world(folder: Path) -> Iterator[World]:
         operator = Operator(running, folder / "operator.log", *_meter_of(meter, folder))
         stack.callback(operator.end)
         objects.wait_reason(running, objects.create(running, objects.tenant(TENANT)), "Provisioned")
-        _model(running)
+        objects.checked_model(running, HOME, MODEL)
         yield World(running, meter, operator)
-
-
-def _model(running: Cluster) -> None:
-    """A model whose file counts as checked: no pod here could check it."""
-    objects.create(running, _volume())
-    objects.create(running, objects.claim(HOME, "models"))
-    made = objects.create(running, objects.model(HOME, MODEL, "pvc://models/tiny.gguf"))
-    digest = spec_digest(ShimmyModelSpec.model_validate(made["spec"]))
-    artifact = {"specDigest": digest, "sha256": "a" * 64, "sizeBytes": 1_000_000, "architecture": "llama"}
-    artifact |= {"claimName": "models", "path": "tiny.gguf"}
-    artifact |= {"quantization": "Q4_1", "contextLength": 2048, "parameters": 135_000_000}
-    until(lambda: _put_status(running, made, artifact), "the model counts as checked", seconds=_START_SECONDS)
-
-
-def _volume() -> dict[str, Any]:
-    """For the claim: the scheduler waits for one."""
-    spec = {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "hostPath": {"path": "/models"}}
-    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "models"}, "spec": spec}
-
-
-def _put_status(running: Cluster, made: dict[str, Any], artifact: dict[str, Any]) -> bool:
-    found = running.client.json(objects.path(made))
-    if (found.get("status") or {}).get("artifact"):
-        return True
-    objects.merge(running, f"{objects.path(made)}/status", {"status": {"artifact": artifact}})
-    return False
 
 
 def _meter_of(meter: Meters, folder: Path) -> list[str]:
@@ -215,11 +186,7 @@ def _deployment(pattern: Pattern) -> str:
     return names.serving(pattern.name, MODEL)
 
 
-def _is_ready(pod: dict[str, Any]) -> bool:
+def _serves(pod: dict[str, Any]) -> bool:
     labels = pod["metadata"].get("labels") or {}
-    conditions = pod.get("status", {}).get("conditions", ())
-    return (
-        labels.get(names.LABEL_COMPONENT) == names.ENGINE
-        and "deletionTimestamp" not in pod["metadata"]
-        and any(one["type"] == "Ready" and one["status"] == "True" for one in conditions)
-    )
+    is_engine = labels.get(names.LABEL_COMPONENT) == names.ENGINE
+    return is_engine and "deletionTimestamp" not in pod["metadata"] and is_ready(pod)
