@@ -19,6 +19,9 @@ LOADS_PATH: Final = "/loads/1"
 what they mean is."""
 METER_AUDIENCE: Final = "shimmy-meter"
 """Audience of the ServiceAccount tokens with which agents and operator come to the metrics server."""
+LOAD_RESOURCE: Final = "shimmyinstances"
+LOAD_SUBRESOURCE: Final = "load"
+"""Who may create it in their own namespace may tell the loads there: a right that no object stands behind."""
 
 
 class PodLoad(ApiModel):
@@ -57,7 +60,7 @@ class LoadReport(ApiModel):
     """All that one router has to say now."""
 
     router: Name
-    """Name of its pod."""
+    """Name of its pod, whose namespace the ServiceAccount's token tells."""
     loads: tuple[DeploymentLoad, ...]
     """At most one for each namespace and Deployment."""
 
@@ -71,13 +74,13 @@ class DeploymentTotal(ApiModel):
     """The most that was in flight, queued and held together within the last 30 s."""
     held: NonNegativeInt = 0
     pods: dict[Name, PodLoad] = Field(default_factory=dict)
-    holding: tuple[Name, ...] = ()
-    """Routers that ask before they send any request."""
+    holding: tuple[str, ...] = ()
+    """Routers that ask before they send any request, as NAMESPACE/POD."""
 
 
 class LoadTotals(ApiModel):
     """All that the metrics server knows now."""
 
-    routers: tuple[Name, ...]
-    """Those that are heard."""
+    routers: tuple[str, ...]
+    """Those that are heard, as NAMESPACE/POD."""
     totals: tuple[DeploymentTotal, ...]

@@ -23,6 +23,7 @@ DISCOVERY: Final = "discovery"
 ROUTER: Final = "router"
 METER: Final = "shimmy-meter"
 """The metrics server: its Deployment, its Service, its ServiceAccount, and a name that its certificate is for."""
+METER_COMPONENT: Final = "meter"
 
 LABEL_COMPONENT: Final = "app.kubernetes.io/component"
 LABEL_PART_OF: Final = "app.kubernetes.io/part-of"
@@ -90,10 +91,13 @@ and one `jwks.<name>` per entry of spec.tokens with an issuer whose public keys 
 MIRRORED_TENANT_ENTRY: Final = "tenant.json"
 """Data entry of the same Secret where it lies in the tenant's namespace, for a router of the tenant's own: the
 ShimmyTenant, for which no namespaced right exists."""
+MIRRORED_METER_ENTRY: Final = "meter-ca.crt"
+"""Data entry of the same Secret there: the authorities of the metrics server's certificate, PEM."""
 TENANT_ROUTER: Final = "shimmyrouter"
 """Everything of a tenant's own router in its namespace. Without a hyphen, unlike every name of an engine's objects."""
 TENANT_ROUTER_ROLE: Final = "shimmy-tenant-router"
-"""ClusterRole that the installation brings: what such a router may read, bound in the tenant's namespace alone."""
+"""ClusterRole that the installation brings: what such a router may read and tell, bound in the tenant's namespace
+alone."""
 ROUTER_ACCOUNT: Final = "shimmy-router"
 """ServiceAccount of the shared router, in the router's namespace."""
 ROUTER_SCALE: Final = "shimmy-router-scale"

@@ -8,6 +8,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
+from shimmy_api import names
+from shimmy_api.load import LOAD_RESOURCE, LOAD_SUBRESOURCE
 from shimmy_meter.beliefs import Beliefs
 from shimmy_meter.external_metrics import GROUP, VERSION
 from shimmy_meter.front_proxy import User
@@ -72,5 +74,21 @@ def spec(user: User, attempt: Attempt) -> dict[str, Any]:
                 "resource": attempt.metric,
             }
         }
+    return _spec(user, what)
+
+
+def spec_of_loads(user: User, namespace: str) -> dict[str, Any]:
+    """The same of telling the loads of one namespace."""
+    attributes = {
+        "namespace": namespace,
+        "verb": "create",
+        "group": names.GROUP,
+        "resource": LOAD_RESOURCE,
+        "subresource": LOAD_SUBRESOURCE,
+    }
+    return _spec(user, {"resourceAttributes": attributes})
+
+
+def _spec(user: User, what: dict[str, Any]) -> dict[str, Any]:
     extra = {key: list(values) for key, values in user.extra}
     return what | {"user": user.name, "uid": user.uid, "groups": list(user.groups), "extra": extra}

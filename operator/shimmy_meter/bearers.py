@@ -9,12 +9,14 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from shimmy_api.load import LOADS_PATH
-from shimmy_meter.authorization import Attempt, Review, spec
+from shimmy_api.load import LOADS_PATH, LoadReport
+from shimmy_meter.authorization import Attempt, Review, spec, spec_of_loads
 from shimmy_meter.beliefs import Beliefs
 from shimmy_meter.front_proxy import User
 
 _SCHEME: Final = "bearer "
+_ACCOUNT: Final = "system:serviceaccount:"
+"""Before the namespace and the name of a ServiceAccount, in the name of its user."""
 _POD_NAME: Final = "authentication.kubernetes.io/pod-name"
 """In the extra fields of the user of a token that is bound to a pod, as projected ones are."""
 
@@ -28,11 +30,28 @@ class Bearer:
 
     user: User
     may: bool
+    everywhere: bool = True
+    """Whether they may it for all namespaces; else for the ServiceAccount's own."""
+
+    @property
+    def namespace(self) -> str:
+        """The ServiceAccount's; empty for another user."""
+        return _namespace(self.user)
 
     @property
     def pod(self) -> str | None:
         """The pod that the token is bound to, if it is."""
         return next((values[0] for key, values in self.user.extra if key == _POD_NAME and values), None)
+
+    def objection(self, report: LoadReport) -> str:
+        """Why they cannot tell what they tell; empty if they can."""
+        if self.pod not in (None, report.router):
+            return f"pod {self.pod} cannot speak for {report.router}"
+        if self.everywhere:
+            return ""
+        others = (load.namespace for load in report.loads if load.namespace != self.namespace)
+        other = next(others, None)
+        return f"a router of namespace {self.namespace} cannot speak of namespace {other}" if other else ""
 
 
 class Bearers:
@@ -59,4 +78,12 @@ class Bearers:
         user = await self._identify(token)
         if user is None:
             return None
-        return Bearer(user, await self._review(spec(user, Attempt(LOADS_PATH, verb=verb))))
+        if await self._review(spec(user, Attempt(LOADS_PATH, verb=verb))):
+            return Bearer(user, may=True)
+        namespace = _namespace(user)
+        own = verb == "post" and namespace and await self._review(spec_of_loads(user, namespace))
+        return Bearer(user, may=bool(own), everywhere=False)
+
+
+def _namespace(user: User) -> str:
+    return user.name.removeprefix(_ACCOUNT).partition(":")[0] if user.name.startswith(_ACCOUNT) else ""

@@ -52,21 +52,21 @@ class Loads:
         """When each router was heard, and what it named."""
         self._swept = clock()
 
-    def take(self, report: LoadReport) -> None:
-        """Put a router's report in the place of its last one."""
+    def take(self, router: str, report: LoadReport) -> None:
+        """Put the report of a router, named as NAMESPACE/POD, in the place of its last one."""
         now = self._now()
-        _, before = self._heard.get(report.router, (now, set()))
+        _, before = self._heard.get(router, (now, set()))
         named = set()
         for load in report.loads:
             namespace = self._namespaces.setdefault(load.namespace, {})
             series = namespace.get(load.deployment)
             if series is None:
                 series = namespace[load.deployment] = Series()
-            series.put(report.router, load, now)
+            series.put(router, load, now)
             named.add(series)
         for series in before - named:
-            series.drop([report.router], now)
-        self._heard[report.router] = (now, named)
+            series.drop([router], now)
+        self._heard[router] = (now, named)
         if now - self._swept > SILENT_SECONDS:
             self._sweep(now)
 

@@ -97,9 +97,9 @@ class MetricsServer:
             report = LoadReport.model_validate_json(await request.read())
         except ValidationError as error:
             raise web.HTTPBadRequest(text=_first(error)) from error
-        if bearer.pod not in (None, report.router):
-            raise web.HTTPForbidden(text=f"pod {bearer.pod} cannot speak for {report.router}")
-        self._loads.take(report)
+        if objection := bearer.objection(report):
+            raise web.HTTPForbidden(text=objection)
+        self._loads.take(f"{bearer.namespace}/{report.router}", report)
         return web.Response(status=HTTPStatus.NO_CONTENT)
 
     async def _tell(self, request: web.Request) -> web.Response:

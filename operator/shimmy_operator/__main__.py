@@ -7,6 +7,7 @@ import sys
 from collections.abc import AsyncIterator, Coroutine, Iterable, Sequence
 from contextlib import asynccontextmanager
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any
 
 from aiohttp import ClientSession
@@ -24,6 +25,7 @@ from shimmy_operator.metrics import Metrics
 from shimmy_operator.reconcile.certificate import CertificateKeeper
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.relations import Relations
+from shimmy_operator.reconcile.router import learn_authorities
 from shimmy_operator.reconcile.scaler import Scaler
 from shimmy_operator.settings import Settings, parse_settings
 
@@ -49,7 +51,8 @@ async def run(settings: Settings) -> None:
         async with serve(settings.host, *ports, metrics.registry, lambda: controller.ready), _meter(settings) as meter:
             works = [controller.run()]
             if settings.meter_certificate:
-                keeper = CertificateKeeper(settings.meter_certificate, cluster, cluster, environment.clock)
+                told = partial(learn_authorities, environment)
+                keeper = CertificateKeeper(settings.meter_certificate, cluster, cluster, environment.clock, told)
                 works.append(keep_certificate(keeper))
             if meter is not None:
                 works.append(_scale(controller, meter, environment, metrics))

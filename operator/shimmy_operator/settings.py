@@ -51,6 +51,7 @@ def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os
         llama_image=given.engine_image_llama,
         airframe_image=given.engine_image_airframe,
         router_image=given.router_image,
+        router_meter=given.router_meter,
         image_pull_policy=given.engine_image_pull_policy,
         fetch_egress=(*given.fetch_egress, *_proxy_egress(given.fetch_http_proxy, given.fetch_https_proxy)),
         fetch_network=FetchNetwork(
@@ -170,6 +171,7 @@ def _parser(environment: Mapping[str, str]) -> argparse.ArgumentParser:
         "image of engines of flavor airframe",
     )
     add("--router-image", f"{_REGISTRY}/shimmy-router:{_VERSION}", "image of tenants' own routers")
+    add("--router-meter", "", "https:// base URL of every metrics server, for tenants' own routers", _meter_address)
     add("--engine-image-pull-policy", "IfNotPresent", "imagePullPolicy of those images")
     add("--fetch-egress", "", "what all tenants' fetch Jobs may reach: 'CIDR[=PORT,PORT] …'", parse_egress)
     add("--fetch-http-proxy", "", "proxy of fetch Jobs for http://", _web_address)

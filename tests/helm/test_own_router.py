@@ -30,15 +30,17 @@ def test_its_pod_is_that_of_the_shared_router(shared: list[Manifest], own: list[
     assert ours["strategy"]["rollingUpdate"] == theirs["strategy"]["rollingUpdate"]
     theirs, ours = theirs["template"]["spec"], ours["template"]["spec"]
     assert ours["terminationGracePeriodSeconds"] == theirs["terminationGracePeriodSeconds"]
-    assert _plain(ours["volumes"]) == _plain(_without_meter(theirs["volumes"]))
+    assert _plain(_without_authorities(ours["volumes"])) == _plain(_without_authorities(theirs["volumes"]))
     for part in ("initContainers", "containers"):
         assert [_told(c) for c in ours[part]] == [_told(c) for c in theirs[part]]
 
 
-def test_its_agent_is_told_whom_it_serves(own: list[Manifest]) -> None:
+def test_its_agent_is_told_whom_it_serves(shared: list[Manifest], own: list[Manifest]) -> None:
     agent = containers(own)[f"{_name(own)}/agent"]
     given = _parser().parse_args(agent["args"])
     assert given.tenant == "a"
+    theirs = _parser().parse_args(containers(shared)["shimmy-router/agent"]["args"])
+    assert (given.meter, given.meter_folder) == (theirs.meter, theirs.meter_folder)
     assert [entry["name"] for entry in agent["env"]] == ["SHIMMY_NAMESPACE"]
 
 
@@ -50,7 +52,9 @@ def test_it_may_be_taken_away_one_pod_at_a_time(shared: list[Manifest], own: lis
 def test_the_chart_installs_the_rights_that_it_is_bound_to(shared: list[Manifest], own: list[Manifest]) -> None:
     (binding,) = [manifest for manifest in own if manifest["kind"] == "RoleBinding"]
     role = find(shared, "ClusterRole", binding["roleRef"]["name"])
-    assert {verb for rule in role["rules"] for verb in rule["verbs"]} == {"list", "watch"}
+    told = {"apiGroups": ["shimmy.dev"], "resources": ["shimmyinstances/load"], "verbs": ["create"]}
+    assert told in role["rules"]
+    assert {verb for rule in role["rules"] if rule != told for verb in rule["verbs"]} == {"list", "watch"}
     # Nothing of the cluster's: a RoleBinding could not give it anyway.
     assert not [rule for rule in role["rules"] if "shimmytenants" in rule["resources"]]
 
@@ -65,13 +69,17 @@ def _name(manifests: list[Manifest]) -> str:
 def _told(container: Manifest) -> Any:
     """All of a container but its arguments, which say whom it serves, and what is the same if it is not said."""
     plain = {key: value for key, value in container.items() if key not in ("args", "ports", "imagePullPolicy")}
-    plain["volumeMounts"] = _without_meter(container["volumeMounts"])
     return _plain(plain | {"ports": {port["name"]: port["containerPort"] for port in container.get("ports", [])}})
 
 
-def _without_meter(entries: list[Manifest]) -> list[Manifest]:
-    """What is mounted to speak to the metrics server lies in the namespace of the shared router alone."""
-    return [entry for entry in entries if entry["name"] != "meter"]
+def _without_authorities(volumes: list[Manifest]) -> list[Manifest]:
+    """Whom to take for the metrics server lies in another Secret in a tenant's namespace."""
+    taken = json.loads(json.dumps(volumes))
+    for source in (source for volume in taken for source in volume.get("projected", {}).get("sources", ())):
+        if "secret" in source:
+            assert [item.pop("path") for item in source["secret"]["items"]] == ["ca.crt"]
+            source["secret"] = {"optional": source["secret"]["optional"]}
+    return taken
 
 
 def _plain(value: object) -> Any:

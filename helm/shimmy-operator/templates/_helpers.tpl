@@ -79,6 +79,11 @@ capabilities:
 {{- if or (eq .Values.meter.externalMetrics "always") (and (eq .Values.meter.externalMetrics "auto") $ours) }}true{{ end }}
 {{- end }}
 
+{{- /* Where routers reach each of its replicas. */}}
+{{- define "shimmy.meterReplicas" -}}
+https://shimmy-meter-replicas.{{ .Release.Namespace }}.svc:6443
+{{- end }}
+
 {{- /* What proves to the metrics server who comes, and whom to take for it. */}}
 {{- define "shimmy.meterVolume" -}}
 - name: meter

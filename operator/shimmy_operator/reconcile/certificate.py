@@ -1,4 +1,4 @@
-"""Keeps the metrics server's certificate valid, and lets the API server trust it."""
+"""Keeps the metrics server's certificate valid, and lets the API server and tenants' routers trust it."""
 
 import base64
 import logging
@@ -38,12 +38,19 @@ class CertificateKeeper:
     """Looks after one certificate."""
 
     def __init__(
-        self, certificate: Certificate, cluster: Cluster, watcher: Watcher, clock: Callable[[], datetime]
+        self,
+        certificate: Certificate,
+        cluster: Cluster,
+        watcher: Watcher,
+        clock: Callable[[], datetime],
+        told: Callable[[bytes], None],
     ) -> None:
+        """`told` takes whom to trust, PEM, at each look."""
         self._certificate = certificate
         self._cluster = cluster
         self._watcher = watcher
         self._clock = clock
+        self._told = told
 
     async def look(self) -> None:
         """Renew what must be renewed, and show the API server whom to trust.
@@ -62,6 +69,7 @@ class CertificateKeeper:
                 _LOG.info("renewed the certificate in Secret %s/%s", place.namespace, place.secret)
             data = wanted
         if authorities := data.get(AUTHORITIES):
+            self._told(authorities)
             await self._trust(authorities)
 
     async def _trust(self, authorities: bytes) -> None:
@@ -86,7 +94,7 @@ def _decoded(secret: Manifest | None) -> dict[str, bytes]:
 
 
 def _secret(place: Certificate, data: dict[str, bytes], before: Manifest | None) -> Manifest:
-    labels = {names.LABEL_COMPONENT: "meter", names.LABEL_MANAGED_BY: names.FIELD_MANAGER}
+    labels = {names.LABEL_COMPONENT: names.METER_COMPONENT, names.LABEL_MANAGED_BY: names.FIELD_MANAGER}
     metadata: Manifest = {"name": place.secret, "namespace": place.namespace, "labels": labels}
     if before is not None:
         metadata["resourceVersion"] = before["metadata"]["resourceVersion"]

@@ -8,7 +8,7 @@ from ipaddress import ip_address
 from shimmy_operator.cluster.port import Cluster
 from shimmy_operator.cluster.resources import Reference
 from shimmy_operator.cluster.store import Store
-from shimmy_operator.reconcile.memory import ScalingMemory
+from shimmy_operator.reconcile.memory import ScalingMemory, Trust
 from shimmy_operator.reconcile.relations import Relations, home_topic
 from shimmy_operator.render.context import Context
 from shimmy_operator.render.namespace import belongs_to
@@ -31,6 +31,7 @@ class Environment:
     progress_written: dict[Reference, datetime] = field(default_factory=dict)
     """When the status of an object was last written."""
     scaling: ScalingMemory = field(default_factory=ScalingMemory)
+    trust: Trust = field(default_factory=Trust)
 
     @property
     def context(self) -> Context:

@@ -1,4 +1,4 @@
-"""What the operator knows of scaling beside the objects. Losing it, at a restart, only makes it wait and look again."""
+"""What the operator knows beside the objects. Losing it, at a restart, only makes it wait and look again."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +24,14 @@ class Ruled:
 
     instance: Reference
     rule: Rule
+
+
+@dataclass(slots=True)
+class Trust:
+    """Whom routers take for the metrics server."""
+
+    authorities: str | None = None
+    """Of its certificate, PEM; None while that is not known."""
 
 
 @dataclass(slots=True)

@@ -2,7 +2,7 @@
 
 from shimmy_api import names
 from shimmy_api.tenant import ShimmyTenantSpec
-from shimmy_operator.cluster.resources import Manifest
+from shimmy_operator.cluster.resources import Manifest, reference
 from shimmy_operator.reconcile.children import delete, ensure, is_going, is_owned, prune
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.relations import sleep_topic
@@ -14,6 +14,7 @@ from shimmy_operator.render.router import (
     render_tenant_router,
     with_tenant,
 )
+from shimmy_operator.render.secrets import decoded
 
 
 async def reconcile_router(environment: Environment, owner: Owner, namespace: str, spec: ShimmyTenantSpec) -> None:
@@ -53,12 +54,34 @@ def mirror_namespace(environment: Environment, namespace: str, spec: ShimmyTenan
     return namespace if spec.router == "Dedicated" else environment.settings.router_namespace
 
 
+def learn_authorities(environment: Environment, authorities: bytes) -> None:
+    """Have the routers that tenants have of their own trust these, PEM, as the metrics server's."""
+    text = authorities.decode("ascii")
+    if environment.trust.authorities == text:
+        return
+    environment.trust.authorities = text
+    for tenant in environment.store.all("ShimmyTenant"):
+        if tenant["spec"].get("router") == "Dedicated":
+            environment.later(reference(tenant), 0)
+
+
+def _authorities(environment: Environment, mirror: Manifest) -> str:
+    """What is known, and until then what an operator before this one knew."""
+    if environment.trust.authorities is not None or not environment.settings.router_meter:
+        return environment.trust.authorities or ""
+    place = mirror["metadata"]
+    live = environment.store.get("Secret", place["namespace"], place["name"])
+    return decoded(live or {}, names.MIRRORED_METER_ENTRY) or ""
+
+
 async def ensure_mirror(
     environment: Environment, tenant: Manifest, namespace: str, spec: ShimmyTenantSpec, mirror: Manifest
 ) -> None:
     """Have the keys where the tenant's router reads them, and nowhere else."""
     home = mirror["metadata"]["namespace"]
-    await ensure(environment, with_tenant(mirror, tenant, namespace) if spec.router == "Dedicated" else mirror)
+    if spec.router == "Dedicated":
+        mirror = with_tenant(mirror, tenant, namespace, _authorities(environment, mirror))
+    await ensure(environment, mirror)
     for other in {namespace, environment.settings.router_namespace} - {home}:
         live = environment.store.get("Secret", other, mirror["metadata"]["name"])
         if live is not None and is_owned(live, tenant["metadata"]["uid"]) and not is_going(live):

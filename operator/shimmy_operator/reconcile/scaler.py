@@ -186,7 +186,7 @@ class _RouterPods:
         home = self._environment.router_namespace_of(deployment["metadata"]["namespace"])
         needed = self._pods.get(home, set())
         others = {name for namespace, pods in self._pods.items() if namespace != home for name in pods}
-        return Routers(needed=needed, others=others - needed, heard=self._heard)
+        return Routers(needed=needed, others=others, heard=self._heard)
 
     @cached_property
     def _pods(self) -> dict[str, set[str]]:
@@ -194,7 +194,8 @@ class _RouterPods:
         for pod in self._environment.store.all("Pod"):
             labels = pod["metadata"].get("labels") or {}
             if labels.get(names.LABEL_ROUTER) == "true" and pod.get("status", {}).get("phase") not in _ENDED:
-                found[pod["metadata"]["namespace"]].add(pod["metadata"]["name"])
+                namespace = pod["metadata"]["namespace"]
+                found[namespace].add(f"{namespace}/{pod['metadata']['name']}")
         return found
 
 

@@ -48,6 +48,8 @@ class Context:
     airframe_image: str
     router_image: str
     """Of tenants' own routers."""
+    router_meter: str = ""
+    """Base URL at which those tell the metrics server what models have to do; empty where there is none."""
     image_pull_policy: str = "IfNotPresent"
     fetch_egress: tuple[AllowedEgress, ...] = ()
     """What every tenant's fetch Jobs may reach."""

@@ -13,11 +13,11 @@ DENY: Final = "shimmy-default-deny"
 ENGINES: Final = "shimmy-engines"
 FETCH: Final = "shimmy-fetch"
 
-_NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"  # set by the API server on every namespace since 1.22
-_DNS: Final = {
+NAMESPACE_NAME: Final = "kubernetes.io/metadata.name"  # set by the API server on every namespace since 1.22
+DNS: Final = {
     "to": [
         {
-            "namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: "kube-system"}},
+            "namespaceSelector": {"matchLabels": {NAMESPACE_NAME: "kube-system"}},
             "podSelector": {"matchLabels": {"k8s-app": "kube-dns"}},
         }
     ],
@@ -51,7 +51,7 @@ def _component(name: str) -> dict[str, Any]:
 
 def _engines(router: Router, context: Context) -> dict[str, Any]:
     pods = {"podSelector": {"matchLabels": {names.LABEL_ROUTER: "true"}}}
-    elsewhere = {"namespaceSelector": {"matchLabels": {_NAMESPACE_NAME: context.router_namespace}}}
+    elsewhere = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: context.router_namespace}}}
     peer = elsewhere | pods if router == "Shared" else pods
     return {
         "podSelector": _component(names.ENGINE),
@@ -74,7 +74,7 @@ def allowed_egress(fetch: FetchPolicy, context: Context) -> list[AllowedEgress]:
 def _fetch(fetch: FetchPolicy, context: Context) -> dict[str, Any]:
     if context.fetch_network.offline:
         return {"podSelector": _component(names.FETCH), "policyTypes": ["Egress"], "egress": []}
-    rules: list[dict[str, Any]] = [_DNS]
+    rules: list[dict[str, Any]] = [DNS]
     for allowed in allowed_egress(fetch, context):
         block = render_ip_block(allowed.network, context.api_server_addresses)
         if block is not None:

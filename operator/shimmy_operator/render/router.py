@@ -3,10 +3,13 @@
 import json
 from ipaddress import ip_network
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from shimmy_api import names
+from shimmy_api.load import METER_AUDIENCE
 from shimmy_operator.render.context import Context
 from shimmy_operator.render.metadata import Manifest, Owner, labels, metadata
+from shimmy_operator.render.network_policies import DNS, NAMESPACE_NAME
 from shimmy_operator.render.pod import RESTRICTED_CONTAINER, render_pod_base
 from shimmy_operator.render.secrets import encoded
 
@@ -14,8 +17,11 @@ NAME: Final = names.TENANT_ROUTER
 
 _REPLICAS: Final = 2
 _DRAIN_SECONDS: Final = 300
+_HTTPS: Final = 443
 _KILL_MARGIN_SECONDS: Final = 15
 _RUN: Final = {"name": "run", "mountPath": "/run/shimmy"}
+_METER_FOLDER: Final = "/var/run/shimmy-meter"
+_METER: Final = {"name": "meter", "mountPath": _METER_FOLDER, "readOnly": True}
 _TOKEN: Final = {
     "name": "token",
     "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
@@ -32,8 +38,11 @@ def endpoint(namespace: str) -> str:
     return f"http://{NAME}.{namespace}.svc/v1"
 
 
-def with_tenant(mirror: Manifest, tenant: Manifest, namespace: str) -> Manifest:
-    """The mirrored keys with the ShimmyTenant itself, for a router without rights outside its namespace."""
+def with_tenant(mirror: Manifest, tenant: Manifest, namespace: str, meter_authorities: str) -> Manifest:
+    """The mirrored keys with what a router without rights outside its namespace cannot read elsewhere.
+
+    That is the ShimmyTenant itself, and whom to take for the metrics server (PEM; empty if that is not known).
+    """
     source = tenant["metadata"]
     known = {
         "metadata": {"name": source["name"], "creationTimestamp": source.get("creationTimestamp")},
@@ -41,7 +50,10 @@ def with_tenant(mirror: Manifest, tenant: Manifest, namespace: str) -> Manifest:
         "status": {"namespace": namespace},
     }
     text = json.dumps(known, sort_keys=True, separators=(",", ":"))
-    return {**mirror, "data": {**mirror["data"], names.MIRRORED_TENANT_ENTRY: encoded(text)}}
+    added = {names.MIRRORED_TENANT_ENTRY: encoded(text)}
+    if meter_authorities:
+        added[names.MIRRORED_METER_ENTRY] = encoded(meter_authorities)
+    return {**mirror, "data": {**mirror["data"], **added}}
 
 
 def render_tenant_router(tenant: str, namespace: str, owner: Owner, context: Context) -> list[Manifest]:
@@ -137,6 +149,8 @@ def render_router_policy(tenant: str, namespace: str, context: Context, *, wante
     if api_server:
         served = [{"protocol": "TCP", "port": port} for port in context.api_server_ports]
         egress.append({"to": api_server, "ports": served})
+    if context.router_meter:
+        egress += [DNS, _to_meter(context)]
     return {
         "apiVersion": "networking.k8s.io/v1",
         "kind": "NetworkPolicy",
@@ -150,11 +164,22 @@ def render_router_policy(tenant: str, namespace: str, context: Context, *, wante
     }
 
 
+def _to_meter(context: Context) -> dict[str, Any]:
+    pods = {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.METER_COMPONENT}}
+    elsewhere = {"matchLabels": {NAMESPACE_NAME: context.router_namespace}}
+    port = urlsplit(context.router_meter).port or _HTTPS
+    return {
+        "to": [{"namespaceSelector": elsewhere, "podSelector": pods}],
+        "ports": [{"protocol": "TCP", "port": port}],
+    }
+
+
 def _selector() -> dict[str, str]:
     return {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.ROUTER}
 
 
 def _pod(tenant: str, context: Context) -> dict[str, Any]:
+    meter = (f"--meter={context.router_meter}", f"--meter-folder={_METER_FOLDER}") if context.router_meter else ()
     image = {"image": context.router_image, "imagePullPolicy": context.image_pull_policy}
     hardened = {"securityContext": RESTRICTED_CONTAINER}
     return {
@@ -175,12 +200,12 @@ def _pod(tenant: str, context: Context) -> dict[str, Any]:
                 **hardened,
                 "name": "agent",
                 "restartPolicy": "Always",
-                "args": ["agent", f"--tenant={tenant}"],
+                "args": ["agent", f"--tenant={tenant}", *meter],
                 "env": [{"name": "SHIMMY_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}}],
                 "ports": [{"name": "metrics", "containerPort": 9090, "protocol": "TCP"}],
                 "livenessProbe": {"httpGet": {"path": "/healthz", "port": "metrics"}, "failureThreshold": 6},
                 "resources": _AGENT_RESOURCES,
-                "volumeMounts": [_RUN, _TOKEN],
+                "volumeMounts": [_RUN, _TOKEN, *([_METER] if meter else [])],
             },
         ],
         "containers": [
@@ -201,7 +226,11 @@ def _pod(tenant: str, context: Context) -> dict[str, Any]:
                 "volumeMounts": [_RUN],
             }
         ],
-        "volumes": [{"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}}, _token()],
+        "volumes": [
+            {"name": "run", "emptyDir": {"medium": "Memory", "sizeLimit": "64Mi"}},
+            _token(),
+            *([_meter(tenant)] if meter else []),
+        ],
         "topologySpreadConstraints": [
             {
                 "maxSkew": 1,
@@ -222,3 +251,13 @@ def _token() -> dict[str, Any]:
         {"configMap": {"name": "kube-root-ca.crt", "items": [{"key": "ca.crt", "path": "ca.crt"}]}},
     ]
     return {"name": "token", "projected": {"defaultMode": 0o440, "sources": sources}}
+
+
+def _meter(tenant: str) -> dict[str, Any]:
+    """What proves to the metrics server who comes, and whom to take for it; of the mirrored Secret nothing else."""
+    authorities = [{"key": names.MIRRORED_METER_ENTRY, "path": "ca.crt"}]
+    sources = [
+        {"serviceAccountToken": {"path": "token", "audience": METER_AUDIENCE, "expirationSeconds": 3600}},
+        {"secret": {"name": names.mirrored_keys_secret(tenant), "optional": True, "items": authorities}},
+    ]
+    return {"name": _METER["name"], "projected": {"defaultMode": 0o440, "sources": sources}}

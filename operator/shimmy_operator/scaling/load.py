@@ -55,7 +55,7 @@ class Rest:
 
 @dataclass(frozen=True, slots=True)
 class Routers:
-    """Who might send a request."""
+    """Who might send a request, as NAMESPACE/POD."""
 
     needed: Set[str]
     """Those that serve the tenant, by their pods."""

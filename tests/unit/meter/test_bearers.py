@@ -8,6 +8,8 @@ from shimmy_meter.front_proxy import User
 
 ROUTER = User("router", "7", ("a",), (("authentication.kubernetes.io/pod-name", ("r0",)),))
 
+OWN = User("system:serviceaccount:shimmy-a:shimmyrouter")
+
 
 class Server:
     """Knows one token, and one verb that its user may."""
@@ -19,11 +21,12 @@ class Server:
 
     async def identify(self, token: str) -> User | None:
         self.asked.append(token)
-        return ROUTER if token == "good" else None
+        return {"good": ROUTER, "own": OWN}.get(token)
 
     async def review(self, asked: dict[str, Any]) -> bool:
-        self.asked.append(asked["nonResourceAttributes"])
-        return bool(asked["user"] == "router" and asked["nonResourceAttributes"]["verb"] == "post")
+        self.asked.append(asked.get("nonResourceAttributes") or asked["resourceAttributes"])
+        path = asked.get("nonResourceAttributes", {})
+        return asked["user"] == OWN.name if not path else asked["user"] == "router" and path["verb"] == "post"
 
 
 @pytest.fixture
@@ -33,13 +36,31 @@ def server() -> Server:
 
 async def test_who_has_a_token_may_what_rbac_says_of_the_path(server: Server) -> None:
     assert await server.bearers.find("Bearer good", "post") == Bearer(ROUTER, may=True)
-    assert await server.bearers.find("Bearer good", "get") == Bearer(ROUTER, may=False)
+    assert await server.bearers.find("Bearer good", "get") == Bearer(ROUTER, may=False, everywhere=False)
     assert server.asked == [
         "good",
         {"path": "/loads/1", "verb": "post"},
         "good",
         {"path": "/loads/1", "verb": "get"},
     ]
+
+
+async def test_a_service_account_may_what_rbac_says_of_its_namespace(server: Server) -> None:
+    assert await server.bearers.find("Bearer own", "post") == Bearer(OWN, may=True, everywhere=False)
+    assert await server.bearers.find("Bearer own", "get") == Bearer(OWN, may=False, everywhere=False)
+    asked = {"namespace": "shimmy-a", "verb": "create", "group": "shimmy.dev"}
+    assert server.asked == [
+        "own",
+        {"path": "/loads/1", "verb": "post"},
+        asked | {"resource": "shimmyinstances", "subresource": "load"},
+        "own",
+        {"path": "/loads/1", "verb": "get"},
+    ]
+
+
+@pytest.mark.parametrize(("user", "namespace"), [(OWN, "shimmy-a"), (ROUTER, "")])
+def test_the_namespace_of_a_user(user: User, namespace: str) -> None:
+    assert Bearer(user, may=True).namespace == namespace
 
 
 @pytest.mark.parametrize("header", ["bearer good", "BEARER  good "])

@@ -31,7 +31,7 @@ async def series() -> dict[str, set[str]]:
         namespace="shimmy-a", deployment="pool-tiny", instance="pool", model="tiny", pods={"p": PodLoad(in_flight=1)}
     )
     loads = Loads()
-    loads.take(LoadReport(router="r0", loads=(load,)))
+    loads.take("ns/r0", LoadReport(router="r0", loads=(load,)))
     text = (await exposition(loads)).decode()
     return {
         sample.name: set(sample.labels) for family in text_string_to_metric_families(text) for sample in family.samples

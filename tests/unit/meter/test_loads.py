@@ -20,6 +20,10 @@ def report(router: str, *loads: DeploymentLoad) -> LoadReport:
     return LoadReport(router=router, loads=loads)
 
 
+def say(loads: Loads, router: str, *said: DeploymentLoad) -> None:
+    loads.take(f"ns/{router}", report(router, *said))
+
+
 def busy(pods: dict[str, int], deployment: str = "i-m", namespace: str = "ns", **others: float) -> DeploymentLoad:
     """Pods with so many requests in flight."""
     told = {pod: {"inFlight": in_flight} for pod, in_flight in pods.items()}
@@ -55,8 +59,8 @@ def test_what_is_no_amount_is_refused(value: str) -> None:
 def test_pods_and_what_routers_hold_add_up(loads: Loads) -> None:
     pod = PodLoad(in_flight=1, queued=2)
     one = busy({}, held=3, tokensPerSecond=1.5, firstByteSeconds=0.5).model_copy(update={"pods": {"p": pod}})
-    loads.take(report("r0", one))
-    loads.take(report("r1", busy({"q": 4}, held=1, tokensPerSecond=2, firstByteSeconds=0.25)))
+    say(loads, "r0", one)
+    say(loads, "r1", busy({"q": 4}, held=1, tokensPerSecond=2, firstByteSeconds=0.25))
     assert loads.of("ns") == [Load("ns", "i-m", "i", "m", 11, 5, 2, 4, 3.5, 0.5)]
     assert loads.of("elsewhere") == []
     assert loads.routers() == 2
@@ -65,7 +69,7 @@ def test_pods_and_what_routers_hold_add_up(loads: Loads) -> None:
 def test_names_are_labels(loads: Loads) -> None:
     long = busy({}).model_copy(update={"instance": "i" * 80, "model": "llama-3.2"})
     shared = busy({}, "i--slots").model_copy(update={"model": ""})
-    loads.take(report("r0", long, shared))
+    say(loads, "r0", long, shared)
     found = loads.of("ns")
     assert [len(load.instance) for load in found] == [1, 63]
     assert ["." in load.model for load in found] == [False, False]
@@ -75,60 +79,65 @@ def test_names_are_labels(loads: Loads) -> None:
 def test_what_was_said_last_of_a_pod_counts_whoever_said_it(loads: Loads, clock: Clock) -> None:
     for router, in_flight in (("r0", 4), ("r1", 2), ("r0", 7), ("r1", 3)):
         clock.now += 0.1
-        loads.take(report(router, busy({"p": in_flight, "q": 1})))
+        say(loads, router, busy({"p": in_flight, "q": 1}))
         assert loads.of("ns")[0].in_flight == in_flight + 1
 
 
 def test_a_pods_word_goes_with_the_router_that_gave_it(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r0", busy({"p": 2, "q": 1})))
+    say(loads, "r0", busy({"p": 2, "q": 1}))
     clock.now += 1
-    loads.take(report("r1", busy({"p": 5})))
+    say(loads, "r1", busy({"p": 5}))
     assert loads.of("ns")[0].in_flight == 6
     clock.now += SILENT_SECONDS
-    loads.take(report("r1", busy({"p": 5})))
+    say(loads, "r1", busy({"p": 5}))
     assert loads.totals().totals[0].pods == {"p": PodLoad(in_flight=5)}
 
 
 def test_a_pod_that_another_router_still_tells_stays(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r1", busy({"p": 5})))
+    say(loads, "r1", busy({"p": 5}))
     clock.now += 1
-    loads.take(report("r0", busy({"p": 2})))
-    loads.take(report("r0", busy({})))
+    say(loads, "r0", busy({"p": 2}))
+    say(loads, "r0", busy({}))
     assert loads.of("ns")[0].in_flight == 5
-    loads.take(report("r1"))
+    say(loads, "r1")
     assert loads.of("ns")[0].in_flight == 0
 
 
 def test_a_report_takes_the_place_of_the_last_one(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r0", busy({"p": 4}, "a"), busy({"q": 4}, "b")))
+    say(loads, "r0", busy({"p": 4}, "a"), busy({"q": 4}, "b"))
     clock.now += 1
-    loads.take(report("r0", busy({"p": 1}, "a")))
+    say(loads, "r0", busy({"p": 1}, "a"))
     assert [(load.deployment, load.in_flight, load.peak) for load in loads.of("ns")] == [("a", 1, 4), ("b", 0, 4)]
 
 
 def test_a_silent_router_drops_out(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r0", busy({"p": 5}, held=2, holding=True)))
-    loads.take(report("r1", busy({}, holding=True)))
+    say(loads, "r0", busy({"p": 5}, held=2, holding=True))
+    say(loads, "r1", busy({}, holding=True))
     clock.now += SILENT_SECONDS
-    loads.take(report("r1", busy({}, holding=True)))
+    say(loads, "r1", busy({}, holding=True))
     assert loads.totals() == LoadTotals(
-        routers=("r0", "r1"),
+        routers=("ns/r0", "ns/r1"),
         totals=(
             DeploymentTotal(
-                namespace="ns", deployment="i-m", peak=7, held=2, pods={"p": PodLoad(in_flight=5)}, holding=("r0", "r1")
+                namespace="ns",
+                deployment="i-m",
+                peak=7,
+                held=2,
+                pods={"p": PodLoad(in_flight=5)},
+                holding=("ns/r0", "ns/r1"),
             ),
         ),
     )
     clock.now += 0.1
     assert loads.totals() == LoadTotals(
-        routers=("r1",),
-        totals=(DeploymentTotal(namespace="ns", deployment="i-m", peak=7, held=0, pods={}, holding=("r1",)),),
+        routers=("ns/r1",),
+        totals=(DeploymentTotal(namespace="ns", deployment="i-m", peak=7, held=0, pods={}, holding=("ns/r1",)),),
     )
 
 
 def test_of_routers_that_fall_silent_together_nobodys_word_outlives_the_others(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r0", busy({})))
-    loads.take(report("r1", busy({"p": 5})))
+    say(loads, "r0", busy({}))
+    say(loads, "r1", busy({"p": 5}))
     clock.now += SILENT_SECONDS + 1
     assert [load.peak for load in loads.of("ns")] == [5]
     clock.now += HELD_SECONDS - SILENT_SECONDS
@@ -136,7 +145,7 @@ def test_of_routers_that_fall_silent_together_nobodys_word_outlives_the_others(l
 
 
 def test_silence_is_no_load_of_zero(loads: Loads, clock: Clock) -> None:
-    loads.take(report("r0", busy({"p": 5})))
+    say(loads, "r0", busy({"p": 5}))
     clock.now += SILENT_SECONDS + 1
     assert [load.peak for load in loads.of("ns")] == [5]
     clock.now += HELD_SECONDS - SILENT_SECONDS
@@ -147,19 +156,19 @@ def test_a_burst_is_read_for_two_rounds(loads: Loads, clock: Clock) -> None:
     start = clock.now
     for second in range(60):
         clock.now = start + second
-        loads.take(report("r0", busy({"p": 9 if second == 10 else 2})))
+        say(loads, "r0", busy({"p": 9 if second == 10 else 2}))
         seen = loads.of("ns")[0].peak
         assert seen == (9 if 10 <= second <= 10 + HELD_SECONDS else 2), second
 
 
 def test_what_nobody_names_is_forgotten(loads: Loads, clock: Clock) -> None:
     for number in range(100):
-        loads.take(report(f"r{number}", busy({"p": 1}, f"d{number}", f"ns{number}")))
+        say(loads, f"r{number}", busy({"p": 1}, f"d{number}", f"ns{number}"))
     clock.now += HELD_SECONDS + 1
     assert loads.all() == []
-    loads.take(report("r", busy({"p": 1})))
+    say(loads, "r", busy({"p": 1}))
     assert list(loads._namespaces) == ["ns"]
-    assert list(loads._heard) == ["r"]
+    assert list(loads._heard) == ["ns/r"]
 
 
 Word = tuple[dict[str, int], int]
@@ -201,7 +210,7 @@ def test_the_peak_is_the_highest_sum_within_the_time(steps: list[tuple[int, floa
         last.pop(router, None)
         last[router] = (clock.now, (pods, held))
         sums.append((clock.now, expected(last, clock.now)))
-        loads.take(report(f"r{router}", busy(pods, held=held)))
+        say(loads, f"r{router}", busy(pods, held=held))
         load = loads.of("ns")[0]
         assert load.in_flight + load.held == sums[-1][1]
         assert load.peak == max(n for at, n in sums if clock.now - at <= HELD_SECONDS)

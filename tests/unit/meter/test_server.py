@@ -31,11 +31,13 @@ REPORT = LoadReport(
 )
 POD = "authentication.kubernetes.io/pod-name"
 TOKENS = {
-    "r0's": User("router", extra=((POD, ("r0",)),)),
+    "r0's": User("system:serviceaccount:shimmy:router", extra=((POD, ("r0",)),)),
+    "a's": User("system:serviceaccount:ns:own"),
+    "b's": User("system:serviceaccount:elsewhere:own"),
     "unbound": User("router"),
     "operator's": User("operator"),
 }
-RIGHTS = {("router", "post"), ("operator", "get")}
+RIGHTS = {("router", "post"), ("system:serviceaccount:shimmy:router", "post"), ("operator", "get")}
 
 
 class Place:
@@ -79,6 +81,9 @@ class Place:
         path = spec.get("nonResourceAttributes", {})
         if path.get("path") == LOADS_PATH:
             return (spec["user"], path["verb"]) in RIGHTS
+        resource = spec.get("resourceAttributes", {})
+        if resource.get("subresource") == "load":
+            return spec["user"] == f"system:serviceaccount:{resource['namespace']}:own"
         return spec["user"] in self.allowed
 
     async def identify(self, token: str) -> User | None:
@@ -141,7 +146,7 @@ async def test_who_may_read_what_was_reported(place: Place, token: str, code: in
     assert found == code
     if code == 200:
         totals = LoadTotals.model_validate(document)
-        assert (totals.routers, totals.totals[0].holding, totals.totals[0].peak) == (("r0",), ("r0",), 3)
+        assert (totals.routers, totals.totals[0].holding, totals.totals[0].peak) == (("shimmy/r0",), ("shimmy/r0",), 3)
 
 
 @pytest.mark.parametrize("method", ["GET", "POST"])
@@ -153,6 +158,20 @@ async def test_a_pod_speaks_for_itself_alone(place: Place) -> None:
     text = REPORT.model_copy(update={"router": "r1"}).model_dump_json(by_alias=True)
     assert await post(place, "r0's", text) == (403, "pod r0 cannot speak for r1")
     assert (await post(place, "unbound", text))[0] == 204
+
+
+async def test_a_tenants_router_tells_the_loads_of_its_namespace_alone(place: Place) -> None:
+    assert (await post(place, "a's"))[0] == 204
+    assert await post(place, "b's") == (403, "a router of namespace elsewhere cannot speak of namespace ns")
+    assert (await place.get(LOADS_PATH, None, {"Authorization": "Bearer a's"}))[0] == 403
+
+
+async def test_pods_of_one_name_in_two_namespaces_are_two_routers(place: Place) -> None:
+    await post(place, "r0's")
+    await post(place, "a's", REPORT.model_copy(update={"loads": ()}).model_dump_json(by_alias=True))
+    _, document = await place.get(LOADS_PATH, None, {"Authorization": "Bearer operator's"})
+    totals = LoadTotals.model_validate(document)
+    assert (totals.routers, totals.totals[0].holding) == (("ns/r0", "shimmy/r0"), ("shimmy/r0",))
 
 
 @pytest.mark.parametrize(

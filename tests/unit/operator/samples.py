@@ -16,6 +16,7 @@ CONTEXT: Final = Context(
     llama_image="shimmy-engine-llama:0.1.0",
     airframe_image="shimmy-engine-airframe:0.1.0",
     router_image="shimmy-router:0.1.0",
+    router_meter="https://shimmy-meter-replicas.shimmy-system.svc:6443",
     fetch_egress=(AllowedEgress(ip_network("10.0.0.0/8"), (443,)),),
     api_server_addresses=(ip_address("10.96.0.1"), ip_address("192.0.2.1")),
 )

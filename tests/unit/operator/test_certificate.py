@@ -146,8 +146,13 @@ class Place:
     def __init__(self, *, issued: bool = True) -> None:
         self.cluster = FakeCluster()
         self.now = START
+        self.told: list[bytes] = []
         self.keeper = CertificateKeeper(
-            Certificate("shimmy-system", "meter-tls", issued=issued), self.cluster, self, lambda: self.now
+            Certificate("shimmy-system", "meter-tls", issued=issued),
+            self.cluster,
+            self,
+            lambda: self.now,
+            self.told.append,
         )
 
     async def list(self, selection: Selection) -> Listing:
@@ -177,6 +182,7 @@ async def test_a_secret_is_made_and_the_api_server_told() -> None:
     secret = place.secret()
     assert secret["type"] == "kubernetes.io/tls"
     assert place.service() == {"group": "external.metrics.k8s.io", "caBundle": secret["data"]["ca.crt"]}
+    assert place.told == [base64.b64decode(secret["data"]["ca.crt"])]
     writes = list(place.cluster.writes)
     place.now += DAY
     await place.keeper.look()

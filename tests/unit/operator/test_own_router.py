@@ -10,6 +10,7 @@ from tests.unit.operator.samples import CONTEXT
 from shimmy_api import names
 from shimmy_operator.cluster.resources import Manifest, Reference
 from shimmy_operator.handlers.routing import concerned
+from shimmy_operator.reconcile.router import learn_authorities
 from shimmy_operator.render.router import NAME
 
 KINDS = ("Deployment", "PodDisruptionBudget", "RoleBinding", "Service")
@@ -61,6 +62,34 @@ async def test_the_keys_lie_in_the_tenants_namespace_with_a_copy_of_the_tenant(b
     assert tenant["metadata"]["name"] == "acme"
     assert tenant["spec"] == bench.cluster.objects[TENANT]["spec"]
     assert "key.default" in data
+
+
+async def test_whom_to_take_for_the_metrics_server_lies_beside_the_keys(bench: Bench) -> None:
+    learn_authorities(bench.environment, b"first")
+    assert bench.delays == [0]
+    await bench.run(TENANT)
+    data = bench.child("Secret", MIRROR)["data"]
+    assert base64.b64decode(data[names.MIRRORED_METER_ENTRY]) == b"first"
+    bench.delays.clear()
+    learn_authorities(bench.environment, b"first")
+    assert bench.delays == []
+
+
+async def test_an_operator_that_does_not_know_yet_leaves_what_is_there(bench: Bench) -> None:
+    learn_authorities(bench.environment, b"first")
+    await bench.run(TENANT)
+    bench.environment.trust.authorities = None
+    bench.cluster.writes.clear()
+    await bench.run(TENANT)
+    assert bench.cluster.writes == []
+
+
+async def test_the_shared_router_finds_the_metrics_server_by_itself() -> None:
+    bench = Bench()
+    bench.put(TENANT, {})
+    learn_authorities(bench.environment, b"first")
+    await bench.run(TENANT)
+    assert names.MIRRORED_METER_ENTRY not in bench.child("Secret", MIRROR, ROUTER_NAMESPACE)["data"]
 
 
 async def test_the_engines_let_in_that_router_alone(bench: Bench) -> None:

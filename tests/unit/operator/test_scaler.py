@@ -23,6 +23,9 @@ from shimmy_operator.reconcile.scaler import Scaler
 SLEEPY: dict[str, Any] = {"minReplicas": 0, "maxReplicas": 9, "idleSeconds": 60}
 
 
+ROUTERS = "shimmy-system"
+
+
 class Operating:
     """A scaler, and routers that tell loads."""
 
@@ -30,11 +33,12 @@ class Operating:
         self.bench = bench
         self.scaler = Scaler(bench.environment)
         self.now = 0.0
-        self.routers = ["r1", "r2"]
-        for name in self.routers:
+        self.routers: list[str] = []
+        for name in ("r1", "r2"):
             self.router(name)
+            self.routers.append(f"{ROUTERS}/{name}")
 
-    def router(self, name: str, namespace: str = "shimmy-system", phase: str = "Running") -> None:
+    def router(self, name: str, namespace: str = ROUTERS, phase: str = "Running") -> None:
         metadata = {"name": name, "namespace": namespace, "labels": {names.LABEL_ROUTER: "true"}}
         self.bench.cluster.put({"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "status": {"phase": phase}})
 
@@ -48,7 +52,7 @@ class Operating:
             "peak": max(peak, held + sum((pods or {}).values())),
             "held": held,
             "pods": load,
-            "holding": list(holding),
+            "holding": [name if "/" in name else f"{ROUTERS}/{name}" for name in holding],
         }
         await self.scaler.act(LoadTotals.model_validate({"routers": self.routers, "totals": [total]}), self.now)
         await self.bench.run(INSTANCE)
@@ -152,9 +156,17 @@ async def test_a_least_above_zero_keeps_the_last_pod(operating: Operating) -> No
 async def test_a_tenants_own_router_is_the_one_that_must_hold(operating: Operating) -> None:
     operating.bench.put(TENANT, {"router": "Dedicated"})
     operating.router("own", NS)
-    operating.routers.append("own")
-    await operating.seconds(66, "own")
+    operating.routers.append(f"{NS}/own")
+    await operating.seconds(66, f"{NS}/own")
     assert operating.replicas == 0
+
+
+async def test_a_router_of_the_same_name_elsewhere_is_another_one(operating: Operating) -> None:
+    operating.bench.put(TENANT, {"router": "Dedicated"})
+    operating.router("own", NS)
+    operating.routers += [f"{ROUTERS}/own", f"{NS}/own"]
+    await operating.seconds(90, f"{ROUTERS}/own")
+    assert operating.replicas == 1
 
 
 async def test_a_metrics_server_that_goes_away_while_a_model_is_idle_leaves_it_ready(operating: Operating) -> None:
