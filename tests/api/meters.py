@@ -76,18 +76,32 @@ class Meters:
             context.load_cert_chain(pair.certificate, pair.key)
         return Direct(f"https://{self.host}:{self.ports[replica]}", context)
 
-    def token(self, account: str, audience: str = METER_AUDIENCE, pod: str | None = None) -> str:
+    def token(
+        self, account: str, audience: str = METER_AUDIENCE, pod: str | None = None, namespace: str = NAMESPACE
+    ) -> str:
         """A token as the kubelet has it made for an account, bound to a pod if one is named; both are made here."""
-        made = [_account(account)]
+        made = [_account(account, namespace)]
         spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": _TOKEN_SECONDS}
         if pod:
-            made.append(_pod(pod, account))
+            made.append(_pod(pod, account, namespace))
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
         for manifest in made:
             self.cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=json.dumps(manifest))
         asked = {"apiVersion": "authentication.k8s.io/v1", "kind": "TokenRequest", "spec": spec}
-        path = f"/api/v1/namespaces/{NAMESPACE}/serviceaccounts/{account}/token"
+        path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         return str(self.cluster.client.json(path, "POST", asked)["status"]["token"])
+
+    def mount(self, account: str, namespace: str = NAMESPACE) -> Path:
+        """A folder with what is mounted into the pods of an account."""
+        made = self.folder / f"mount-{namespace}-{account}"
+        made.mkdir()
+        (made / "ca.crt").write_bytes(self.authority.files.certificate.read_bytes())
+        (made / "token").write_text(self.token(account, namespace=namespace))
+        return made
+
+    def options(self, mount: Path) -> tuple[str, ...]:
+        """Of an agent that is to report."""
+        return ("--meter", f"https://{self.host}:{self.ports[0]}", "--meter-folder", str(mount))
 
     def report(self, report: LoadReport) -> None:
         """Tell all replicas, as a router does."""
@@ -209,15 +223,15 @@ def address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _account(name: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
+def _account(name: str, namespace: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
 
 
-def _pod(name: str, account: str) -> dict[str, Any]:
+def _pod(name: str, account: str, namespace: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": NAMESPACE},
+        "metadata": {"name": name, "namespace": namespace},
         "spec": {"serviceAccountName": account, "containers": [{"name": "agent", "image": "agent"}]},
     }
 

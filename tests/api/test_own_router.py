@@ -1,10 +1,11 @@
 """A router for one tenant alone, from the tenant's spec to an agent that serves it and nobody else."""
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from pathlib import Path
 
 import pytest
-from tests.api import objects, process
+from tests.api import meters, objects, process
 from tests.api.agents import START, agent, identity, rights
 from tests.api.objects import Manifest
 from tests.api.process import NAMESPACE
@@ -14,6 +15,7 @@ from devkit.cluster.client import ApiError
 from devkit.paths import REPOSITORY
 from devkit.waiting import until
 from shimmy_api import names
+from shimmy_api.load import DeploymentLoad, LoadReport, LoadTotals
 from shimmy_operator.render.router import NAME
 
 TENANT, OTHER = "alone", "beside"
@@ -53,7 +55,8 @@ def test_its_pods_are_admitted_by_the_namespaces_pod_security(fleet: Cluster) ->
 
 def test_it_reads_what_is_in_its_namespace_and_nothing_elsewhere(fleet: Cluster) -> None:
     client = fleet.user_client(*identity(HOME, NAME))
-    assert rights(client, HOME) == {(resource, verb) for resource in READ for verb in ("list", "watch")}
+    read = {(resource, verb) for resource in READ for verb in ("list", "watch")}
+    assert rights(client, HOME) == {*read, ("shimmyinstances/load", "create")}
     for namespace in (ELSEWHERE, NAMESPACE, "default"):
         assert rights(client, namespace) == set()
 
@@ -83,6 +86,28 @@ def test_its_agent_knows_the_issuer_of_service_accounts_tokens(fleet: Cluster, t
     objects.merge(fleet, _path(), {"spec": {"tokens": tokens}})
     with agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}") as own:
         until(lambda: "jobs" in own.credentials().get(TENANT, ()), "tokens", seconds=START)
+
+
+def test_it_tells_the_loads_of_its_namespace_and_of_no_other(fleet: Cluster, tmp_path: Path) -> None:
+    autoscaling = {"minReplicas": 1, "maxReplicas": 2}
+    objects.create(fleet, objects.model(HOME, "tiny", "pvc://models/tiny.gguf"))
+    objects.create(fleet, objects.instance(HOME, "told", "tiny", autoscaling=autoscaling))
+    with meters.meters(fleet, tmp_path) as running:
+        mount, reader = running.mount(NAME, HOME), running.token(meters.OPERATOR)
+
+        def told() -> list[tuple[str, str]]:
+            code, text = running.loads(reader)
+            assert code == HTTPStatus.OK, text
+            return [(total.namespace, total.deployment) for total in LoadTotals.model_validate_json(text).totals]
+
+        with agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}", *running.options(mount)):
+            expected = [(HOME, names.serving("told", "tiny"))]
+            until(lambda: told() == expected, "its namespace's loads", seconds=START)
+        token = (mount / "token").read_text()
+        other = DeploymentLoad(namespace=ELSEWHERE, deployment="d", instance="i")
+        code, text = running.post(token, LoadReport(router="any", loads=(other,)))
+        assert code == HTTPStatus.FORBIDDEN
+        assert text == f"a router of namespace {HOME} cannot speak of namespace {ELSEWHERE}"
 
 
 def test_what_is_deleted_of_it_comes_back(fleet: Cluster) -> None:

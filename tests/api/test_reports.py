@@ -1,12 +1,11 @@
 """The router's agent tells the metrics server what it knows of models on whose pods load decides."""
 
 from collections.abc import Callable, Iterator
-from pathlib import Path
 
 import pytest
 from tests.api import meters, objects, process
 from tests.api.agents import agent
-from tests.api.meters import OPERATOR, ROUTER, Meters
+from tests.api.meters import OPERATOR, ROUTER
 from tests.api.objects import Manifest
 from tests.api.process import NAMESPACE
 
@@ -40,31 +39,18 @@ def told(fleet: Cluster, tmp_path_factory: pytest.TempPathFactory) -> Iterator[T
     """What the metrics server has heard from an agent, by Deployment."""
     folder = tmp_path_factory.mktemp("told")
     with meters.meters(fleet, folder) as running:
-        options = (
-            "--meter",
-            f"https://{running.host}:{running.ports[0]}",
-            "--meter-folder",
-            str(_mount(running, folder)),
-        )
+        options = running.options(running.mount(ROUTER))
         token = running.token(OPERATOR)
 
         def totals() -> dict[str, DeploymentTotal]:
             code, text = running.loads(token)
             assert code == 200, text
-            return {total.deployment: total for total in LoadTotals.model_validate_json(text).totals}
+            found = LoadTotals.model_validate_json(text).totals
+            return {total.deployment: total for total in found if total.namespace == HOME}
 
         with agent(fleet, NAMESPACE, "shimmy-router", folder / "agent", *options):
             until(totals, "the agent's first report", seconds=60)
             yield totals
-
-
-def _mount(running: Meters, folder: Path) -> Path:
-    """What is mounted into the router's pods."""
-    made = folder / "mount"
-    made.mkdir()
-    (made / "ca.crt").write_bytes(running.authority.files.certificate.read_bytes())
-    (made / "token").write_text(running.token(ROUTER))
-    return made
 
 
 def scaled(name: str) -> Manifest:

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 
 import pytest
+from tests.e2e.sleepers import SLEEP_SECONDS, asked, sleeper, sleeps
 from tests.e2e.tenants import change_demo, status
 
 from devkit.demo.chat import chat
@@ -36,6 +37,16 @@ def test_it_answers_for_its_tenant_alone_and_the_shared_one_for_all_others(
     answer = chat(own, demo, MODEL, "Hello", max_tokens=4)
     assert answer.completion_tokens > 0
     assert (status(own, others), status(url, others)) == (UNAUTHORIZED, OK)
+
+
+def test_a_model_falls_asleep_behind_it_and_a_request_wakes_it(fleet: Fleet, own: str) -> None:
+    until(lambda: status(own, fleet.key()) == OK, "the tenant's router knows the key", seconds=30)
+    with sleeper(fleet):
+        until(lambda: sleeps(fleet), "the instance sleeps", seconds=30, every=1)
+        answer = asked(fleet, own)
+        assert answer.status_code == OK, answer.text
+        assert float(answer.headers["x-shimmy-wait"]) > 0
+        until(lambda: sleeps(fleet), "the instance sleeps again", seconds=SLEEP_SECONDS, every=1)
 
 
 def test_the_shared_router_reaches_the_engines_again_when_it_goes(fleet: Fleet, url: str) -> None:

@@ -26,7 +26,8 @@ class Server:
     async def review(self, asked: dict[str, Any]) -> bool:
         self.asked.append(asked.get("nonResourceAttributes") or asked["resourceAttributes"])
         path = asked.get("nonResourceAttributes", {})
-        return asked["user"] == OWN.name if not path else asked["user"] == "router" and path["verb"] == "post"
+        user: str = asked["user"]
+        return user == "router" and path["verb"] == "post" if path else user == OWN.name
 
 
 @pytest.fixture

@@ -83,7 +83,7 @@ class Place:
             return (spec["user"], path["verb"]) in RIGHTS
         resource = spec.get("resourceAttributes", {})
         if resource.get("subresource") == "load":
-            return spec["user"] == f"system:serviceaccount:{resource['namespace']}:own"
+            return bool(spec["user"] == f"system:serviceaccount:{resource['namespace']}:own")
         return spec["user"] in self.allowed
 
     async def identify(self, token: str) -> User | None:
