@@ -29,11 +29,14 @@ from shimmy_router.own_zone import OwnZone
 from shimmy_router.processing import Admitted, Call, ProcessingService, Refused
 from shimmy_router.publisher import Publisher
 from shimmy_router.quotas import Quotas
+from shimmy_router.records import ObjectKey, SliceRecord
 from shimmy_router.server import serve
 from shimmy_router.statistics import envoy_statistics
 from shimmy_router.store import Store
+from shimmy_router.wake.early import EarlyPods
 from shimmy_router.wake.holds import Holds
 from shimmy_router.wake.metrics import WakeMetrics
+from shimmy_router.wake.probe import Probe
 from shimmy_router.wake.waker import Start, Waker
 from shimmy_router.wake.ways import Ways
 from shimmy_router.xds.resources import ENDPOINTS, ROUTES
@@ -97,7 +100,13 @@ async def _run(source: Source, start: Start, settings: AgentSettings, stopped: a
     discovery.listen(holds.release)
     ways, rates = Ways(), Rates()
     followers = (quotas.learn, metrics.know, occupancy.follow, holds.follow, ways.follow, rates.follow)
-    takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take)
+    probe = Probe()
+
+    def place(key: ObjectKey, record: SliceRecord | None) -> None:
+        store.place("EndpointSlice", key, record)
+
+    early = EarlyPods(place, probe.ask)
+    takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take, early.take)
     assembler = Assembler(publisher, metrics, quotas, followers, takers, only=settings.tenant)
 
     async def decide(call: Call) -> Admitted | Refused:
@@ -150,7 +159,8 @@ async def _run(source: Source, start: Start, settings: AgentSettings, stopped: a
         for task in (*tasks, stop):
             task.cancel()
         await asyncio.gather(*tasks, stop, return_exceptions=True)
-        await waker.aclose()
+        for part in (waker, early, probe):
+            await part.aclose()
 
 
 async def _serve_envoy(

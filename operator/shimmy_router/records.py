@@ -142,6 +142,8 @@ class SliceRecord:
     instance: str
     """Value of the label: the instance's name, bounded to a label's length; empty if there is none."""
     endpoints: tuple[Endpoint, ...]
+    starting: tuple[Endpoint, ...] = ()
+    """Pods that are not ready, and not ending either."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -260,20 +262,25 @@ def _status(manifest: Manifest) -> ShimmyInstanceStatus:
 
 
 def parse_slice(manifest: Manifest) -> SliceRecord | None:
-    """An EndpointSlice of a model, or None for any other. Endpoints that are neither ready nor ending are left out."""
+    """An EndpointSlice of a model, or None for any other."""
     model = _label(manifest, names.LABEL_MODEL)
     if not model or manifest.get("addressType") not in {"IPv4", "IPv6"}:
         return None
     ports = [port["port"] for port in manifest.get("ports") or () if port.get("name") == names.ENGINE_PORT_NAME]
-    endpoints = [
-        Endpoint(address, port, draining, _pod(endpoint), str(endpoint.get("zone") or ""))
-        for endpoint in manifest.get("endpoints") or ()
-        for draining in _use(endpoint.get("conditions") or {})
-        for address in endpoint.get("addresses") or ()
-        for port in ports
-    ]
-    instance = _label(manifest, names.LABEL_INSTANCE_OF)
-    return SliceRecord(manifest["metadata"]["namespace"], model, instance, tuple(sorted(set(endpoints))))
+    endpoints, starting = set[Endpoint](), set[Endpoint]()
+    for endpoint in manifest.get("endpoints") or ():
+        conditions = endpoint.get("conditions") or {}
+        draining = bool(conditions.get("terminating"))
+        zone = str(endpoint.get("zone") or "")
+        pods = {
+            Endpoint(address, port, draining, _pod(endpoint), zone)
+            for address in endpoint.get("addresses") or ()
+            for port in ports
+        }
+        # An unknown `ready` is to be taken as ready, says the API of discovery.k8s.io/v1.
+        (starting if conditions.get("ready") is False and not draining else endpoints).update(pods)
+    namespace, instance = manifest["metadata"]["namespace"], _label(manifest, names.LABEL_INSTANCE_OF)
+    return SliceRecord(namespace, model, instance, tuple(sorted(endpoints)), tuple(sorted(starting)))
 
 
 def parse_peers(manifest: Manifest) -> PeersRecord | None:
@@ -325,16 +332,6 @@ def _label(manifest: Manifest, name: str) -> str:
     """Value of a label; empty where there is none, or no text."""
     value = (manifest["metadata"].get("labels") or {}).get(name)
     return value if isinstance(value, str) else ""
-
-
-def _use(conditions: Mapping[str, bool | None]) -> tuple[bool, ...]:
-    """Whether the endpoint is draining, in a tuple; an empty one where it is of no use.
-
-    An unknown `ready` is to be taken as ready, says the API of discovery.k8s.io/v1.
-    """
-    if conditions.get("terminating"):
-        return (True,)
-    return () if conditions.get("ready") is False else (False,)
 
 
 def _host(address: str) -> str:

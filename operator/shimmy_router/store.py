@@ -45,6 +45,10 @@ class Store:
         """Take one object that was added or changed. One that cannot be parsed counts as absent."""
         self._take(kind, key_of(manifest), _parsed(kind, manifest))
 
+    def place(self, kind: str, key: ObjectKey, record: Record | None) -> None:
+        """Take what was found elsewhere than at the source, or its end. What is replaced in whole loses it."""
+        self._take(kind, key, record)
+
     def remove(self, kind: str, manifest: Manifest) -> None:
         """Forget one object."""
         self._take(kind, key_of(manifest), None)

@@ -157,3 +157,15 @@ def test_who_may_use_anothers_model_waits_for_its_pod_too(fleet: Fleet, ask: Ask
     until(lambda: held(fleet, "w8", "m") == 1, "the request to be held", seconds=10)
     write(fleet, "w8", *lent([fleet.port]))
     assert waiting.result(20).status_code == 200
+
+
+def test_a_pod_that_is_ready_answers_before_its_endpoint_slice_says_so(fleet: Fleet, ask: Ask) -> None:
+    write(fleet, "w12", *scaled("w12", "m"))
+    waiting = ask("w12", "m")
+    until(lambda: held(fleet, "w12", "m") == 1, "the request to be held", seconds=10)
+    objects = scaled("w12", "m", [fleet.port])
+    objects[2]["endpoints"][0]["conditions"]["ready"] = False
+    write(fleet, "w12", *objects)
+    answer = waiting.result(20)
+    assert answer.status_code == 200
+    assert float(answer.headers["x-shimmy-wait"]) > 0

@@ -35,7 +35,8 @@ def sleeper(fleet: Fleet) -> Iterator[None]:
 
 def _instance() -> dict[str, Any]:
     autoscaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 10}
-    engine = {"flavor": "llama", "resources": {"cpu": "1"}}
+    # Two pods of a tenant's own router fit beside it on two cores.
+    engine = {"flavor": "llama", "resources": {"cpu": "700m"}}
     return {
         "apiVersion": "shimmy.dev/v1alpha1",
         "kind": "ShimmyInstance",
