@@ -2,13 +2,14 @@
 
 import copy
 import json
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from devkit.bench.wake.moments import PHASES, Target, Wake, wake
+from devkit.bench.wake.moments import OWN_PHASES, PHASES, Target, Wake, wake
 from devkit.bench.wake.rounds import Log, Result
 from devkit.bench.wake.table import percentile, rows
 from devkit.bench.wake.upstream import adapted
@@ -120,3 +121,11 @@ def test_the_table_tells_failures_where_nothing_woke() -> None:
     shown = list(rows({"some": Result([], ["502"])}))
 
     assert shown[1:] == [f"{'some':24} 0 woken, 1 failed"]
+
+
+def test_where_pod_and_router_say_so_the_rest_is_taken_apart() -> None:
+    found = replace(woken(scale(2, 1), pod(3)), able=at(2.5), let_go=at(3.25))
+    assert {phase: found.seconds[phase] for phase in OWN_PHASES} == dict(
+        zip(OWN_PHASES, (0.5, 0.75, 0.75, 1.5), strict=True)
+    )
+    assert not {*OWN_PHASES} & woken(scale(2, 1), pod(3)).seconds.keys()

@@ -18,6 +18,8 @@ class Target:
     name: str
     labels: Mapping[str, str]
     """Of its pods."""
+    says_ready: str = ""
+    """What its pods log when they can answer; empty where they log nothing of the kind."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,14 +32,23 @@ class Wake:
     ready: datetime
     """When the write that tells a pod ready was answered."""
     first_byte: datetime
+    able: datetime | None = None
+    """When the pod logged that it can answer, which Kubernetes learns later."""
+    let_go: datetime | None = None
+    """When the subject sent the request on, as it says: early by what the request took to it."""
 
     @property
     def seconds(self) -> dict[str, float]:
-        """What the wait was spent on, by the names in PHASES."""
+        """What the wait was spent on, by the names in PHASES and, where they are known, in OWN_PHASES."""
         scaling, starting = self.scaled - self.arrival, self.ready - self.scaled
         answering, total = self.first_byte - self.ready, self.first_byte - self.arrival
         spans = (scaling, starting, answering, total, scaling + answering)
-        return dict(zip(PHASES, (span.total_seconds() for span in spans), strict=True))
+        found = dict(zip(PHASES, (span.total_seconds() for span in spans), strict=True))
+        if self.able and self.let_go:
+            going, answered = self.let_go - self.able, self.first_byte - self.let_go
+            own = (self.ready - self.able, going, answered, going + answered)
+            found |= zip(OWN_PHASES, (span.total_seconds() for span in own), strict=True)
+        return found
 
 
 PHASES: Final = (
@@ -48,6 +59,13 @@ PHASES: Final = (
     # What the subject itself adds: who starts pods and how fast is nearly the same for all.
     "total without pod start",
 )
+OWN_PHASES: Final = (
+    "able -> pod ready",
+    "able -> let go",
+    "let go -> first byte",
+    "able -> first byte",
+)
+"""Where the pod says when it can answer, and the subject when it sent the request on."""
 
 
 def wake(events: Iterable[Mapping[str, Any]], target: Target, arrival: datetime, first_byte: datetime) -> Wake:

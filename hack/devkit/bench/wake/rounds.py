@@ -3,8 +3,8 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, Final
 
@@ -15,6 +15,7 @@ from devkit.bench.wake.subject import Request, Subject
 from devkit.cluster import Cluster
 from devkit.progress import say
 from devkit.waiting import until
+from shimmy_api.headers import WAIT
 
 _READY_SECONDS: Final = 120.0
 _ASLEEP_SECONDS: Final = 180.0
@@ -54,7 +55,8 @@ def measure(subject: Subject, cluster: Cluster, times: int) -> Result:
                 say(f"{subject.title}: {answer.failure}")
                 result.failures.append(answer.failure)
                 continue
-            result.wakes.append(wake(log.events(), subject.target, answer.arrival, answer.first_byte))
+            found = wake(log.events(), subject.target, answer.arrival, answer.first_byte)
+            result.wakes.append(replace(found, able=_able(cluster, subject.target), let_go=answer.let_go))
             say(f"{subject.title}: {number + 1} of {times}: {result.wakes[-1].seconds['total'] * 1000:.0f} ms")
     return result
 
@@ -67,6 +69,8 @@ class _Answer:
     first_byte: datetime
     failure: str
     """What came instead of an answer."""
+    let_go: datetime | None = None
+    """When it was sent to the pod, if the answer says that."""
 
 
 class Log:
@@ -91,10 +95,23 @@ def _ask(client: httpx.Client, request: Request) -> _Answer:
         with client.stream(method, request.url, headers=dict(request.headers), json=request.body) as response:
             first_byte = datetime.now(UTC)
             text = response.read().decode(errors="replace")
+            waited = response.headers.get(WAIT)
     except httpx.HTTPError as error:
         return _Answer(arrival, datetime.now(UTC), repr(error))
     failure = "" if response.is_success else f"{response.status_code} {text.strip()}"
-    return _Answer(arrival, first_byte, failure)
+    return _Answer(arrival, first_byte, failure, arrival + timedelta(seconds=float(waited)) if waited else None)
+
+
+def _able(cluster: Cluster, target: Target) -> datetime | None:
+    """When the pod said that it can answer."""
+    for pod in _pods(cluster, target) if target.says_ready else ():
+        name = pod["metadata"]["name"]
+        path = f"/api/v1/namespaces/{target.namespace}/pods/{name}/log?timestamps=true"
+        for line in cluster.client.text(path).splitlines():
+            time, _, text = line.partition(" ")
+            if target.says_ready in text:
+                return datetime.fromisoformat(time)
+    return None
 
 
 def _sleep(cluster: Cluster, target: Target) -> None:

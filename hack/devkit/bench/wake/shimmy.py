@@ -23,7 +23,13 @@ class Shimmy:
     """As `hack/demo` installs it, with another instance."""
 
     title = "Shimmy"
-    target = Target(NAMESPACE, "deployments", names.serving(_INSTANCE, MODEL), names.selector_labels(_INSTANCE, MODEL))
+    target = Target(
+        NAMESPACE,
+        "deployments",
+        names.serving(_INSTANCE, MODEL),
+        names.selector_labels(_INSTANCE, MODEL),
+        says_ready="the engine is ready",
+    )
 
     def prepare(self) -> None:
         """Build its images, and have the model."""

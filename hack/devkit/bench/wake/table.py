@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from devkit.bench.wake.moments import PHASES
+from devkit.bench.wake.moments import OWN_PHASES, PHASES
 from devkit.bench.wake.rounds import Result
 
 
@@ -17,8 +17,10 @@ def rows(results: Mapping[str, Result]) -> Iterator[str]:
     """Median, 99th percentile and longest of each phase in ms."""
     yield f"{'':24} {'':24} {'median':>9} {'p99':>9} {'longest':>9}"
     for title, result in results.items():
-        for phase in PHASES if result.wakes else ():
-            seconds = [wake.seconds[phase] for wake in result.wakes]
+        for phase in (*PHASES, *OWN_PHASES):
+            seconds = [wake.seconds[phase] for wake in result.wakes if phase in wake.seconds]
+            if not seconds:
+                continue
             figures = (statistics.median(seconds), percentile(seconds, 0.99), max(seconds))
             yield f"{title:24} {phase:24} " + " ".join(f"{figure * 1000:6.0f} ms" for figure in figures)
         yield f"{title:24} {len(result.wakes)} woken, {len(result.failures)} failed"
