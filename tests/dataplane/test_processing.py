@@ -44,14 +44,18 @@ def _asking(need: Need) -> dict[str, Any]:
     return ext_proc.enabled("t", need)
 
 
+def _holding() -> dict[str, Any]:
+    return ext_proc.holding("t", "up", stands_in=False)
+
+
 ROUTES = [
     _of_model("plain", **ext_proc.disabled()),
-    _of_model("asleep", **_asking(Need.DECIDE)),
+    _of_model("asleep", **_holding()),
     _initial("/v1/plain"),
     _initial("/v1/tracked", **_asking(Need.TRACK)),
-    _initial("/v1/needed", **_asking(Need.DECIDE)),
+    _initial("/v1/needed", **_holding()),
     _initial("/v1/counted", **_asking(Need.COUNT)),
-    _initial("/v1/armed", **ext_proc.disabled()),
+    _initial("/v1/armed", **ext_proc.may_hold()),
     _route({"path": WEBSOCKET}, "up-http1", **_asking(Need.TRACK)),
 ]
 
@@ -138,7 +142,7 @@ def test_the_agent_knows_whose_request_it_is_and_sees_no_secret(envoy: Setup, en
 
 def test_a_models_route_takes_the_call_away_that_the_initial_route_asked_for(envoy: Setup, engine: Upstream) -> None:
     engine.go_on.set()
-    assert _post(envoy, "/v1/needed", "plain").status_code == 200
+    assert _post(envoy, "/v1/tracked", "plain").status_code == 200
     assert envoy.agent.calls == []
 
 
@@ -198,7 +202,7 @@ def test_an_agent_that_hangs_counts_as_away(envoy: Setup, engine: Upstream) -> N
     released = threading.Event()
 
     async def hang(_: Call) -> Admitted:
-        released.wait(10)
+        released.wait(3 * ext_proc.HOLD_MESSAGE_TIMEOUT_SECONDS)
         return Admitted()
 
     engine.go_on.set()

@@ -56,14 +56,12 @@ _READ: Final = (REQUEST_ID, KEY_ID, ROUTE)
 
 
 class Need(StrEnum):
-    """What a route wants of the agent."""
+    """What a route with limits wants of the agent."""
 
     COUNT = "count"
     """To be asked once; requests go on while the agent is away or slow."""
     TRACK = "track"
     """The same, and to know when the answer has ended. An answer that runs when the agent goes away runs on."""
-    DECIDE = "decide"
-    """To be asked once; requests are refused with 503 while the agent is away or slow."""
 
 
 def ext_proc_filters() -> list[dict[str, Any]]:
@@ -98,8 +96,7 @@ def enabled(tenant: str, need: Need, token: str = "") -> dict[str, Any]:
     `token` is the name of the tokens with which they come; requests with a key say its id themselves.
     """
     metadata = {TENANT_METADATA: tenant} | ({KEY_ID: token} if token else {})
-    override = _override(metadata, _mode(track=need is Need.TRACK), open_without=need is not Need.DECIDE)
-    return {EXT_PROC_FILTER: override}
+    return {EXT_PROC_FILTER: _override(metadata, _mode(track=need is Need.TRACK), open_without=True)}
 
 
 def holding(tenant: str, cluster: str, *, stands_in: bool) -> dict[str, Any]:
