@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from devkit.bench.wake.moments import OWN_PHASES, PHASES, Target, Wake, wake
+from devkit.bench.wake.moments import AWAKE, OWN_PHASES, PHASES, Target, Wake, wake
 from devkit.bench.wake.rounds import Log, Result
 from devkit.bench.wake.table import percentile, rows
 from devkit.bench.wake.upstream import adapted
@@ -128,4 +128,5 @@ def test_where_pod_and_router_say_so_the_rest_is_taken_apart() -> None:
     assert {phase: found.seconds[phase] for phase in OWN_PHASES} == dict(
         zip(OWN_PHASES, (0.5, 0.75, 0.75, 1.5), strict=True)
     )
-    assert not {*OWN_PHASES} & woken(scale(2, 1), pod(3)).seconds.keys()
+    assert replace(found, awake=timedelta(seconds=0.25)).seconds[AWAKE] == 0.25
+    assert not {*OWN_PHASES, AWAKE} & woken(scale(2, 1), pod(3)).seconds.keys()

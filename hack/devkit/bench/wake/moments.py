@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 
 _MUTATING: Final = frozenset({"create", "update", "patch"})
@@ -36,6 +36,8 @@ class Wake:
     """When the pod logged that it can answer, which Kubernetes learns later."""
     let_go: datetime | None = None
     """When the subject sent the request on, as it says: early by what the request took to it."""
+    awake: timedelta | None = None
+    """What the same request took to its first byte right afterwards."""
 
     @property
     def seconds(self) -> dict[str, float]:
@@ -48,6 +50,8 @@ class Wake:
             going, answered = self.let_go - self.able, self.first_byte - self.let_go
             own = (self.ready - self.able, going, answered, going + answered)
             found |= zip(OWN_PHASES, (span.total_seconds() for span in own), strict=True)
+        if self.awake:
+            found[AWAKE] = self.awake.total_seconds()
         return found
 
 
@@ -59,6 +63,7 @@ PHASES: Final = (
     # What the subject itself adds: who starts pods and how fast is nearly the same for all.
     "total without pod start",
 )
+"""Of a subject that finds out by itself that a pod is ready, the third and the last may be negative."""
 OWN_PHASES: Final = (
     "able -> pod ready",
     "able -> let go",
@@ -66,6 +71,9 @@ OWN_PHASES: Final = (
     "able -> first byte",
 )
 """Where the pod says when it can answer, and the subject when it sent the request on."""
+
+AWAKE: Final = "the same again, awake"
+"""From arrival to the first byte where there is a pod."""
 
 
 def wake(events: Iterable[Mapping[str, Any]], target: Target, arrival: datetime, first_byte: datetime) -> Wake:

@@ -4,7 +4,7 @@ import math
 import statistics
 from collections.abc import Iterator, Mapping, Sequence
 
-from devkit.bench.wake.moments import OWN_PHASES, PHASES
+from devkit.bench.wake.moments import AWAKE, OWN_PHASES, PHASES
 from devkit.bench.wake.rounds import Result
 
 
@@ -17,7 +17,7 @@ def rows(results: Mapping[str, Result]) -> Iterator[str]:
     """Median, 99th percentile and longest of each phase in ms."""
     yield f"{'':24} {'':24} {'median':>9} {'p99':>9} {'longest':>9}"
     for title, result in results.items():
-        for phase in (*PHASES, *OWN_PHASES):
+        for phase in (*PHASES, *OWN_PHASES, AWAKE):
             seconds = [wake.seconds[phase] for wake in result.wakes if phase in wake.seconds]
             if not seconds:
                 continue
