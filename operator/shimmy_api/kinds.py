@@ -84,7 +84,7 @@ INSTANCE: Final = Kind(
     description="A pool of engine pods that serves models.",
     columns=_ready(
         Column("Models", "string", ".spec.models"),
-        Column("Wanted", "integer", ".spec.replicas"),
+        Column("Wanted", "integer", ".status.replicas"),
         Column("Pods", "integer", ".status.readyReplicas"),
         Column("Endpoint", "string", ".status.endpoint", priority=1),
     ),

@@ -100,6 +100,8 @@ Try next:
   curl -sN http://127.0.0.1:8000/v1/chat/completions -H "Authorization: Bearer $OPENAI_API_KEY" \\
     -d '{{"model":"{MODEL}","stream":true,"messages":[{{"role":"user","content":"Tell me a story."}}]}}'
   k -n {NAMESPACE} scale shimmyinstance/chat --replicas=2
+  k -n {NAMESPACE} patch shimmyinstance chat --type=merge \\
+    -p '{{"spec":{{"autoscaling":{{"minReplicas":0,"maxReplicas":2,"idleSeconds":30}}}}}}'  # then ask again in a minute
   hack/demo --down
 """)
 
