@@ -112,22 +112,11 @@ class Holds:
             return Admitted()
         if error := self._full(call, target):
             return self._refused(target, error)
-        began = self._clock()
-        waiting = asyncio.get_running_loop().create_future()
-        self._put(call, waiting, target)
         try:
-            async with asyncio.timeout(target.hold.seconds):
-                await waiting
-        except TimeoutError:
-            return self._refused(target, errors.MODEL_WAKING)
-        except asyncio.CancelledError:
-            self._metrics.ended(target.model, "left")
-            raise
+            return await self._hold(call, target)
         finally:
-            self._drop(call, waiting, target)
-        seconds = self._clock() - began
-        self._metrics.admitted(target.model, seconds)
-        return Admitted({WAIT: f"{seconds:.3f}"})
+            if call.hold not in self._targets:  # the model went meanwhile, and its series with it
+                self._metrics.forget(target.model)
 
     def release(self) -> None:
         """Let go on what pods can take."""
@@ -155,6 +144,24 @@ class Holds:
                 self._some.clear()
                 self._sent.clear()
             await asyncio.sleep(_STEP_SECONDS)
+
+    async def _hold(self, call: Call, target: _Target) -> Admitted | Refused:
+        began = self._clock()
+        waiting = asyncio.get_running_loop().create_future()
+        self._put(call, waiting, target)
+        try:
+            async with asyncio.timeout(target.hold.seconds):
+                await waiting
+        except TimeoutError:
+            return self._refused(target, errors.MODEL_WAKING)
+        except asyncio.CancelledError:
+            self._metrics.ended(target.model, "left")
+            raise
+        finally:
+            self._drop(call, waiting, target)
+        seconds = self._clock() - began
+        self._metrics.admitted(target.model, seconds)
+        return Admitted({WAIT: f"{seconds:.3f}"})
 
     def _open(self, target: _Target) -> bool:
         return target.model.ready and self._reachable(target.model.cluster)

@@ -199,3 +199,28 @@ async def test_of_a_model_that_is_gone_no_series_stays(world: World) -> None:
     world.holds.follow("a", None)
     assert world.value("shimmy_router_holds_total", outcome="model_waking") is None
     assert list(world.holds.models()) == []
+
+
+@pytest.mark.parametrize("left", [False, True], ids=["let go", "left by its client"])
+async def test_a_request_that_is_held_while_its_model_goes_leaves_no_series(world: World, *, left: bool) -> None:
+    world.model()
+    tasks = await begun(world.holds.decide(call()), world.holds.decide(call()))
+    world.holds.follow("a", None)
+    if left:
+        for task in tasks:
+            task.cancel()
+    else:
+        world.holds.release()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    samples = [sample for metric in world.registry.collect() for sample in metric.samples]
+    assert [sample for sample in samples if "model" in sample.labels] == []
+
+
+async def test_a_model_that_comes_back_while_a_request_is_held_keeps_its_series(world: World) -> None:
+    world.model()
+    (task,) = await begun(world.holds.decide(call()))
+    world.holds.follow("a", None)
+    world.model(POD)
+    world.holds.release()
+    await task
+    assert world.value("shimmy_router_holds_total", outcome="admitted") == 1
