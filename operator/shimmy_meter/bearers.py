@@ -9,10 +9,11 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Final
 
-from shimmy_api.load import LOADS_PATH, LoadReport
+from shimmy_api.load import LOADS_PATH
 from shimmy_meter.authorization import Attempt, Review, spec, spec_of_loads
 from shimmy_meter.beliefs import Beliefs
 from shimmy_meter.front_proxy import User
+from shimmy_meter.wire import LoadReport
 
 _SCHEME: Final = "bearer "
 _ACCOUNT: Final = "system:serviceaccount:"

@@ -14,8 +14,8 @@ from operator import itemgetter
 from typing import Final
 
 from shimmy_api import names
-from shimmy_api.load import DeploymentTotal, LoadReport, LoadTotals
 from shimmy_meter.series import Series
+from shimmy_meter.wire import DeploymentTotal, LoadReport, LoadTotals
 
 SILENT_SECONDS: Final = 3.0
 """A router reports every second: one that says nothing for this long has ended, or cannot be reached."""

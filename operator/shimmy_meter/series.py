@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Iterable
 from typing import Final
 
-from shimmy_api.load import DeploymentLoad, PodLoad
+from shimmy_meter.wire import DeploymentLoad, PodLoad
 
 HELD_SECONDS: Final = 30.0
 """Two rounds of an autoscaler at its default of 15 s (--horizontal-pod-autoscaler-sync-period)."""

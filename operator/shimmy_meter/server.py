@@ -18,8 +18,8 @@ from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 from pydantic import ValidationError
 
-from shimmy_api.load import LOADS_PATH, LoadReport
-from shimmy_meter import external_metrics
+from shimmy_api.load import LOADS_PATH
+from shimmy_meter import external_metrics, wire
 from shimmy_meter.authorization import Attempt, Authorizer
 from shimmy_meter.bearers import Bearer, Bearers
 from shimmy_meter.external_metrics import GROUP, GROUP_VERSION, Document, RefusedError
@@ -94,7 +94,7 @@ class MetricsServer:
     async def _take(self, request: web.Request) -> web.Response:
         bearer = await self._bearer(request, "post")
         try:
-            report = LoadReport.model_validate_json(await request.read())
+            report = wire.read(await request.read())
         except ValidationError as error:
             raise web.HTTPBadRequest(text=_first(error)) from error
         if objection := bearer.objection(report):
@@ -104,7 +104,7 @@ class MetricsServer:
 
     async def _tell(self, request: web.Request) -> web.Response:
         await self._bearer(request, "get")
-        return web.Response(text=self._loads.totals().model_dump_json(by_alias=True), content_type="application/json")
+        return web.Response(body=wire.write(self._loads.totals()), content_type="application/json")
 
     async def _bearer(self, request: web.Request, verb: str) -> Bearer:
         try:

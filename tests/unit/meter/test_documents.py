@@ -10,10 +10,10 @@ from prometheus_client.parser import text_string_to_metric_families
 from devkit.paths import REPOSITORY
 from shimmy_api.instance import ShimmyInstanceSpec
 from shimmy_api.kinds import KINDS
-from shimmy_api.load import DeploymentLoad, LoadReport, PodLoad
 from shimmy_meter.external_metrics import METRICS
 from shimmy_meter.loads import Loads
 from shimmy_meter.metrics import exposition
+from shimmy_meter.wire import DeploymentLoad, LoadReport, PodLoad
 
 Document = dict[str, Any]
 
