@@ -1,7 +1,6 @@
 """What routers say of one Deployment, added up, and its peak. Pure. The work for each word is constant."""
 
-from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 from shimmy_meter.wire import DeploymentLoad, PodLoad
@@ -27,8 +26,8 @@ class Series:
         self.pods: dict[str, PodLoad] = {}
         self.instance = self.model = ""
         self._total = 0
-        self._peaks: deque[tuple[float, int]] = deque()
-        """Those that may yet be the highest, highest first."""
+        self._peaks: list[tuple[float, int]] = []
+        """Those that may yet be the highest, highest first. A deque would take ten times the memory."""
 
     @property
     def peak(self) -> int:
@@ -46,8 +45,7 @@ class Series:
         self.told[router] = load
         self.instance, self.model = load.instance, load.model
         self._total += load.held
-        for pod, word in load.pods.items():
-            self._say(pod, word)
+        self._say(load.pods)
         if before is not None:
             self._total -= before.held
             if before.pods.keys() != load.pods.keys():
@@ -65,15 +63,19 @@ class Series:
 
     def forget(self, now: float) -> None:
         """Forget peaks from longer ago than HELD_SECONDS."""
-        while self._peaks and now - self._peaks[0][0] > HELD_SECONDS:
-            self._peaks.popleft()
+        peaks = self._peaks
+        while peaks and now - peaks[0][0] > HELD_SECONDS:
+            del peaks[0]
 
-    def _say(self, pod: str, word: PodLoad) -> None:
-        known = self.pods.get(pod)
-        if known is not None:
-            self._total -= known.in_flight + known.queued
-        self.pods[pod] = word
-        self._total += word.in_flight + word.queued
+    def _say(self, words: Mapping[str, PodLoad]) -> None:
+        pods, total = self.pods, self._total
+        for pod, word in words.items():
+            known = pods.get(pod)
+            if known is not None:
+                total -= known.in_flight + known.queued
+            pods[pod] = word
+            total += word.in_flight + word.queued
+        self._total = total
 
     def _unsay(self, pods: Iterable[str]) -> None:
         """Of pods of which a router says nothing any more, the newest word of another one counts."""
@@ -82,11 +84,12 @@ class Series:
             self._total -= known.in_flight + known.queued
             for load in reversed(self.told.values()):
                 if pod in load.pods:
-                    self._say(pod, load.pods[pod])
+                    self._say({pod: load.pods[pod]})
                     break
 
     def _note(self, now: float) -> None:
-        while self._peaks and self._peaks[-1][1] <= self._total:
-            self._peaks.pop()
-        self._peaks.append((now, self._total))
+        peaks, total = self._peaks, self._total
+        while peaks and peaks[-1][1] <= total:
+            peaks.pop()
+        peaks.append((now, total))
         self.forget(now)
