@@ -7,6 +7,7 @@ from devkit.bench import balance, router, wake_many
 from devkit.bench.engine import command as engine
 from devkit.bench.faults import command as faults
 from devkit.bench.fleet import command as fleet
+from devkit.bench.meter import command as meter
 from devkit.bench.scaling import command as scaling
 from devkit.bench.wake import command as wake
 from devkit.packages import MissingError
@@ -47,6 +48,7 @@ def main() -> None:
     engine.add(commands)
     faults.add(commands)
     fleet.add(commands)
+    meter.add(commands)
     scaling.add(commands)
     wake.add(commands)
     arguments = parser.parse_args()

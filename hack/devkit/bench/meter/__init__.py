@@ -1,0 +1,1 @@
+"""`hack/bench meter`: what the metrics server needs for a large fleet."""
