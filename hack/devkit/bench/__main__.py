@@ -10,6 +10,7 @@ from devkit.bench.fleet import command as fleet
 from devkit.bench.meter import command as meter
 from devkit.bench.scaling import command as scaling
 from devkit.bench.wake import command as wake
+from devkit.bench.watch import command as watch
 from devkit.packages import MissingError
 
 
@@ -51,6 +52,7 @@ def main() -> None:
     meter.add(commands)
     scaling.add(commands)
     wake.add(commands)
+    watch.add(commands)
     arguments = parser.parse_args()
     try:
         good = arguments.run(arguments)

@@ -31,8 +31,8 @@ class Plane:
 
 
 @contextmanager
-def plane(folder: Path, kubeconfig: Path) -> Iterator[Plane]:
-    """A router without a saved snapshot, for the cluster that the kubeconfig names."""
+def plane(folder: Path, kubeconfig: Path, *options: str) -> Iterator[Plane]:
+    """A router without a saved snapshot, for the cluster that the kubeconfig names; the options are the agent's."""
     port, metrics = free(2)
     run = folder / "run"
     run.mkdir()
@@ -42,7 +42,9 @@ def plane(folder: Path, kubeconfig: Path) -> Iterator[Plane]:
     envoy = ["envoy", "-c", str(run / "envoy.json"), "--concurrency", "1", "--use-dynamic-base-id"]
     started = time.monotonic()
     with (
-        _process([*agent, "--metrics-port", str(metrics), "--debug-port", "0"], folder / "agent.log") as agent_id,
+        _process(
+            [*agent, "--metrics-port", str(metrics), "--debug-port", "0", *options], folder / "agent.log"
+        ) as agent_id,
         _process([*envoy, "--log-level", "warning"], folder / "envoy.log") as envoy_id,
     ):
         yield Plane(port, envoy_id, agent_id, started)

@@ -1,0 +1,1 @@
+"""`hack/bench watch`: what the router's agent needs to watch many pods."""
