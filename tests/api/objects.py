@@ -167,8 +167,6 @@ def checked_model(cluster: Cluster, namespace: str, name: str) -> Manifest:
 
     The operator may write the status at the same time, so that it is written until it is there.
     """
-    claim_, bound = claim(namespace, "models"), {"storageClassName": "", "volumeName": "models"}
-    create(cluster, claim_ | {"spec": claim_["spec"] | bound})
     spec = {
         "capacity": {"storage": "1Gi"},
         "accessModes": ["ReadWriteOnce"],
@@ -178,6 +176,9 @@ def checked_model(cluster: Cluster, namespace: str, name: str) -> Manifest:
     }
     volume = {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "models"}, "spec": spec}
     cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(volume))
+    # After its volume: Kubernetes binds it at once then, and within 15 s otherwise.
+    claim_, bound = claim(namespace, "models"), {"storageClassName": "", "volumeName": "models"}
+    create(cluster, claim_ | {"spec": claim_["spec"] | bound})
     made = create(cluster, model(namespace, name, f"pvc://models/{name}.gguf"))
     digest = spec_digest(ShimmyModelSpec.model_validate(made["spec"]))
     artifact = json.loads(RESULT) | {"specDigest": digest, "claimName": "models", "path": f"{name}.gguf"}

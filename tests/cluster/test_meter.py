@@ -4,33 +4,28 @@ import json
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Any
 
-from tests.api.meters import Meters, meters
-from tests.api.process import NAMESPACE
+from tests.api.meters import Meters
+from tests.cluster.operated import SYNC_SECONDS, Operated
 
 from devkit.cluster import Cluster
 from devkit.waiting import until
 from shimmy_api.load import DeploymentLoad, LoadReport, PodLoad
 
 SPACE = "scaled"
-SYNC_SECONDS = 15
-"""Between two rounds of the autoscaler."""
 
 
-def test_a_burst_of_one_report_is_scaled_up_to(simulated_cluster: Cluster, tmp_path: Path) -> None:
-    cluster = simulated_cluster
-    for namespace in (NAMESPACE, SPACE):
-        cluster.kubectl("create", "namespace", namespace)
+def test_a_burst_of_one_report_is_scaled_up_to(operated: Operated) -> None:
+    cluster, running = operated.cluster, operated.meters
+    cluster.kubectl("create", "namespace", SPACE)
     cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(_deployment()))
     cluster.kubectl("apply", "-f", "-", standard_input=json.dumps(_autoscaler()))
-    with meters(cluster, tmp_path) as running:
-        with _reporting(running, in_flight=1):
-            until(lambda: _status(cluster).get("currentMetrics"), "the autoscaler reads the load", seconds=60, every=1)
-        _report(running, 3)
-        with _reporting(running, in_flight=0):
-            scaled = until(lambda: _status(cluster)["desiredReplicas"] == 3, "it scales", seconds=3 * SYNC_SECONDS)
+    with _reporting(running, in_flight=1):
+        until(lambda: _status(cluster).get("currentMetrics"), "the autoscaler reads the load", seconds=60, every=1)
+    _report(running, 3)
+    with _reporting(running, in_flight=0):
+        scaled = until(lambda: _status(cluster)["desiredReplicas"] == 3, "it scales", seconds=3 * SYNC_SECONDS)
     assert scaled
 
 
