@@ -21,6 +21,7 @@ from shimmy_operator.render.autoscaler import KIND
 from shimmy_operator.scaling import decisions
 from shimmy_operator.scaling.load import (
     PEAK_SECONDS,
+    SHRINK_SECONDS,
     Rest,
     Routers,
     all_hold,
@@ -29,6 +30,7 @@ from shimmy_operator.scaling.load import (
     deletion_costs,
     is_due,
     is_settled,
+    load_now,
     rest,
     shrinks,
     unused,
@@ -54,6 +56,7 @@ class Scaler:
         self._environment = environment
         self._rests: dict[Reference, Rest] = {}
         self._costs: dict[Reference, float] = {}
+        self._busy: dict[Reference, float] = {}
         self._heard: float | None = None
 
     async def act(self, totals: LoadTotals, now: float) -> None:
@@ -64,6 +67,7 @@ class Scaler:
         scaling, loads = self._environment.scaling, {_key(total): total for total in totals.totals}
         scaling.peaks = {key: total.peak for key, total in loads.items() if key in scaling.ruled}
         self._rests = {key: found for key, found in self._rests.items() if key in scaling.ruled}
+        self._busy = {key: time for key, time in self._busy.items() if key in scaling.ruled}
         self._costs = {pod: time for pod, time in self._costs.items() if now - time < _COST_SECONDS}
         routers = _RouterPods(self._environment, frozenset(totals.routers))
         actions: list[tuple[Reference, Action]] = []
@@ -99,8 +103,17 @@ class Scaler:
         if number is not None:
             message = f"{look.replicas} to {number}: the load is {total.peak}, which asks for {asked}."
             yield self._set(look, number, decisions.BURST, message)
-        elif shrinks(rule, look.replicas, total.peak):
+        elif self._shrinks(look, total, share):
             yield from self._costs_told(look, total)
+
+    def _shrinks(self, look: "_Look", total: DeploymentTotal, share: int) -> bool:
+        """Whether the autoscaler takes pods away within seconds."""
+        rule = look.ruled.rule
+        if not shrinks(rule, look.replicas, share, load_now(total)):
+            self._busy[look.key] = look.now
+            return False
+        busy = self._busy.setdefault(look.key, look.now)
+        return look.now - busy >= SHRINK_SECONDS or shrinks(rule, look.replicas, share, total.peak)
 
     def _costs_told(self, look: "_Look", total: DeploymentTotal) -> Iterator[Action]:
         costs = deletion_costs(total)

@@ -13,6 +13,8 @@ from shimmy_operator.scaling.decisions import wanted
 
 PEAK_SECONDS: Final = 30.0
 """How long the metrics server holds a peak."""
+SHRINK_SECONDS: Final = PEAK_SECONDS - 5
+"""How long a load is down before pods say what they have to do: an autoscaler may look just when the peak is over."""
 _TOLERANCE: Final = 0.1
 """Within which an autoscaler leaves the number as it is, unless its controller is told otherwise.
 Source: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details"""
@@ -72,9 +74,14 @@ def burst(rule: Rule, replicas: int, share: int, peak: int) -> int | None:
     return number if number > replicas else None
 
 
-def shrinks(rule: Rule, replicas: int, peak: int) -> bool:
-    """Whether the autoscaler is about to take pods away."""
-    return replicas > max(wanted(peak, rule.target_percent), rule.least, 1)
+def shrinks(rule: Rule, replicas: int, share: int, load: int) -> bool:
+    """Whether the autoscaler takes pods away at this load."""
+    return replicas > max(min(wanted(load, rule.target_percent), share), rule.least, 1)
+
+
+def load_now(total: DeploymentTotal) -> int:
+    """What is in flight, queued and held at this moment; the autoscaler sees it when the peak is over."""
+    return total.held + sum(pod.in_flight + pod.queued for pod in total.pods.values())
 
 
 def rest(before: Rest, rule: Rule, total: DeploymentTotal | None, now: float, *, awake: bool) -> Rest:

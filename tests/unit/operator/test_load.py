@@ -52,9 +52,10 @@ def test_who_has_rules_for_scaling_up_gets_no_burst() -> None:
 
 
 def test_pods_are_about_to_go_where_there_are_more_than_load_and_the_least_ask_for() -> None:
-    assert shrinks(RULE, 3, 2)
-    assert not shrinks(RULE, 1, 0)
-    assert not shrinks(replace(RULE, least=3), 3, 0)
+    assert shrinks(RULE, 3, 9, 2)
+    assert not shrinks(RULE, 1, 9, 0)
+    assert not shrinks(replace(RULE, least=3), 3, 9, 0)
+    assert shrinks(RULE, 3, 2, 3)
 
 
 def test_a_deployment_rests_from_the_end_of_its_last_request() -> None:

@@ -215,6 +215,32 @@ async def test_pods_say_what_would_be_lost_with_them_before_some_go(operating: O
     assert costs() == {"p": "0", "q": "1", "r": "0"}
 
 
+async def test_pods_say_what_they_have_to_do_before_the_autoscaler_may_look(operating: Operating) -> None:
+    bench = operating.bench
+    await bench.scale(2)
+    bench.pod("q", 1)
+    written = bench.cluster.writes
+    await operating.second(pods={"p": 1, "q": 1})
+    written.clear()
+    for _ in range(24):
+        await operating.second(pods={"p": 1, "q": 0}, peak=2)
+    assert written == []
+    await operating.second(pods={"p": 1, "q": 0}, peak=2)  # the peak is over in 5 s
+    assert bench.child("Pod", "p")["metadata"]["annotations"] == {"controller.kubernetes.io/pod-deletion-cost": "1"}
+
+
+async def test_pods_say_what_they_have_to_do_when_their_share_gets_smaller(operating: Operating) -> None:
+    bench = operating.bench
+    await bench.scale(3)
+    for name in ("q", "r"):
+        bench.pod(name, 1)
+    await bench.instance(autoscaling=SLEEPY | {"maxReplicas": 2})
+    await operating.second(pods={"p": 2, "q": 0, "r": 1})
+    costs = [bench.child("Pod", name)["metadata"].get("annotations") for name in ("p", "q", "r")]
+    key = "controller.kubernetes.io/pod-deletion-cost"
+    assert costs == [{key: "2"}, None, {key: "1"}]
+
+
 async def test_at_rest_nothing_is_written(operating: Operating) -> None:
     await operating.bench.instance(autoscaling=SLEEPY | {"minReplicas": 1})
     await operating.second()
