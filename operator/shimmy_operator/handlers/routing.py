@@ -11,12 +11,11 @@ from shimmy_operator.reconcile.children import owner_reference
 from shimmy_operator.reconcile.relations import Relations, home_topic, label_topic
 from shimmy_operator.render.location import locate
 from shimmy_operator.render.namespace import namespace_of
+from shimmy_operator.status import instance as status
 
 OWN_KINDS: Final = ("ShimmyTenant", "ShimmyModel", "ShimmyInstance")
 _OF_DISCOVERY: Final = frozenset({"ConfigMap", "RoleBinding", "CronJob"})
-_OF_TENANT: Final = frozenset(
-    {"ResourceQuota", "NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap", "RoleBinding"}
-)
+_OF_TENANT: Final = frozenset({"NetworkPolicy", "ServiceAccount", "Secret", "ConfigMap", "RoleBinding"})
 
 
 def concerned(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
@@ -116,11 +115,30 @@ def _of_autoscaler(manifest: Manifest, relations: Relations) -> Iterator[Referen
     if instance is None:
         return
     yield reference(instance)
-    if instance["spec"].get("gpu") is None:
-        return
-    for other in store.within("ShimmyInstance", manifest["metadata"]["namespace"]):
-        if other is not instance and other["spec"].get("gpu") is not None and other["spec"].get("autoscaling"):
-            yield reference(other)
+    if instance["spec"].get("gpu") is not None:
+        yield from (one for one in _sharing_gpus(manifest, store) if one != own)
+
+
+def _of_deployment(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
+    """Its owner; and where it is refused pods, those who may have the GPUs for them."""
+    own = [found for kind in OWN_KINDS if (found := owner_reference(kind, manifest)) is not None]
+    yield from own
+    if status.refused(manifest):
+        yield from (one for one in _sharing_gpus(manifest, relations.store) if one not in own)
+
+
+def _of_quota(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
+    """Its tenant; and who shares its GPUs, where pods are refused for want of them."""
+    yield from _of_tenant(manifest, relations)
+    if any(map(status.refused, relations.store.within("Deployment", manifest["metadata"]["namespace"]))):
+        yield from _sharing_gpus(manifest, relations.store)
+
+
+def _sharing_gpus(manifest: Manifest, store: Store) -> Iterator[Reference]:
+    """The instances in the namespace of an object whose pods have GPUs, as many as load decides."""
+    for instance in store.within("ShimmyInstance", manifest["metadata"]["namespace"]):
+        if instance["spec"].get("gpu") is not None and instance["spec"].get("autoscaling"):
+            yield reference(instance)
 
 
 def _of_pod(manifest: Manifest, relations: Relations) -> Iterator[Reference]:
@@ -136,5 +154,7 @@ _BY_KIND: Final[dict[str, Callable[[Manifest, Relations], Iterator[Reference]]]]
     "Namespace": _of_namespace,
     "PersistentVolumeClaim": _of_claim,
     "Pod": _of_pod,
+    "Deployment": _of_deployment,
     "HorizontalPodAutoscaler": _of_autoscaler,
+    "ResourceQuota": _of_quota,
 }

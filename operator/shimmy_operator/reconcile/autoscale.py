@@ -17,6 +17,7 @@ from shimmy_operator.reconcile.children import ensure
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.memory import Starts
 from shimmy_operator.reconcile.pool import Arranged, Pool
+from shimmy_operator.reconcile.refused import try_again
 from shimmy_operator.reconcile.shares import Shares, deployments_of, load_of, share
 from shimmy_operator.render.autoscaler import KIND, render_autoscaler
 from shimmy_operator.scaling import decisions
@@ -60,6 +61,7 @@ async def autoscale(
     live = {name: found for name in deployments if (found := pool.deployment(name)) is not None}
     shares = share(environment, pool.tenant, pool.namespace, pool.owner.name, pool.spec)
     await _ensure_autoscalers(pool, autoscaling, bounds, live, shares)
+    await try_again(environment, pool.tenant, pool.namespace, shares.claims, live)
     environment.scaling.rule(key, _rules(autoscaling, bounds, deployments, live, shares))
     for name, deployment in live.items():
         if status.wanted(deployment) == 0 and bounds.least > 0:
@@ -89,7 +91,7 @@ async def autoscale(
 def _rules(
     autoscaling: Autoscaling, bounds: Bounds, models: dict[str, str], live: dict[str, Manifest], shares: Shares
 ) -> dict[Reference, Rule]:
-    giving = giving_way(shares.claims, shares.given)
+    giving = giving_way(shares.claims, shares.attainable)
     return {
         reference(deployment): Rule(
             model=models[name],
@@ -166,18 +168,22 @@ def _decisions(
 
 def _shortages(pool: Pool, deployments: dict[str, str], shares: Shares) -> list[Shortage]:
     """Of this instance, with who has what."""
-    found = []
+    found, given = [], shares.attainable
     for claim in shares.claims:
-        given = shares.given[claim.name]
-        if claim.name not in deployments or claim.wants <= given:
+        if claim.name not in deployments or claim.asks <= given[claim.name]:
             continue
-        own = sum(shares.given[one.name] for one in shares.claims if one.counts and one.instance == claim.instance)
+        own = sum(given[one.name] for one in shares.claims if one.counts and one.instance == claim.instance)
         cap = shares.limits.pods[claim.instance]
         rivals = [one for one in shares.claims if one.counts and (own < cap or one.instance == claim.instance)]
-        has = ", ".join(f"{one.name} {shares.given[one.name]}" for one in rivals)
-        bound = f"maxReplicas is {cap}" if own >= cap else f"the tenant has {shares.limits.gpus} GPUs to share"
+        rivals.sort(key=lambda one: (-one.priority, one.instance))
+        has = ", ".join(f"{one.name} {given[one.name]}" for one in rivals)
+        if own >= cap:
+            bound, remedy = f"maxReplicas is {cap}", "Raise spec.autoscaling.maxReplicas."
+        else:
+            bound = f"the tenant has {shares.limits.gpus} GPUs to share"
+            remedy = "Raise spec.quota.gpus of the tenant, or spec.autoscaling.priority."
         what = deployments[claim.name] or pool.owner.name
-        found.append(Shortage(what, claim.wants, given, f"{bound}; shares: {has}."))
+        found.append(Shortage(what, claim.asks, given[claim.name], f"{bound}; shares: {has}. {remedy}"))
     return found
 
 

@@ -96,8 +96,9 @@ class Scaler:
         autoscaler = environment.store.get(KIND, look.key.namespace, look.key.name)
         share = look.replicas if autoscaler is None else int(autoscaler["spec"]["maxReplicas"])
         asked = decisions.wanted(total.peak, rule.target_percent)
-        if asked > share and environment.scaling.asked.get(look.key) != asked:
-            environment.later(look.ruled.instance, 0)  # for another share
+        before = environment.scaling.asked.get(look.key, 0)
+        if asked != before and (asked > share or asked == 0):
+            environment.later(look.ruled.instance, 0)  # for another share, or to give way
         environment.scaling.asked[look.key] = asked
         number = burst(rule, look.replicas, share, total.peak)
         if number is not None:

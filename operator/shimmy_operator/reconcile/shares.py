@@ -13,7 +13,7 @@ from shimmy_operator.reconcile.children import is_going
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.quantity import amount
 from shimmy_operator.render.autoscaler import KIND
-from shimmy_operator.scaling.allotment import Claim, Limits, allot
+from shimmy_operator.scaling.allotment import Claim, Limits, allot, attainable
 from shimmy_operator.scaling.bounds import bounds_now
 from shimmy_operator.scaling.decisions import wanted
 from shimmy_operator.status import instance as status
@@ -28,6 +28,11 @@ class Shares:
     given: Mapping[str, int]
     """By the name of the Deployment."""
 
+    @property
+    def attainable(self) -> dict[str, int]:
+        """Of those, what the tenant's GPUs suffice for now."""
+        return attainable(self.claims, self.limits, self.given)
+
 
 def deployments_of(instance: str, spec: ShimmyInstanceSpec) -> dict[str, str]:
     """Names of an instance's Deployments, and the model of each: empty where models share it."""
@@ -38,7 +43,7 @@ def deployments_of(instance: str, spec: ShimmyInstanceSpec) -> dict[str, str]:
 
 def share(environment: Environment, tenant: str, namespace: str, name: str, spec: ShimmyInstanceSpec) -> Shares:
     """The shares of an instance's Deployments, and of those that they share a tenant's GPUs with."""
-    quota = _quota(environment, tenant)
+    quota = quota_of(environment, tenant)
     bounded = quota is not None and quota.gpus is not None and _gpus(spec, quota) > 0
     if quota is None or not bounded:
         claims, cap = _claims(environment, namespace, name, spec, 0)
@@ -101,6 +106,7 @@ def _claims(
                 share=None if autoscaler is None else int(autoscaler["spec"]["maxReplicas"]),
                 priority=spec.autoscaling.priority,
                 gpus=gpus,
+                refused=status.refused(live),
             )
         )
     return tuple(claims), bounds.most
@@ -118,7 +124,8 @@ def _instances(environment: Environment, namespace: str) -> list[tuple[str, Shim
     return found
 
 
-def _quota(environment: Environment, tenant: str) -> Quota | None:
+def quota_of(environment: Environment, tenant: str) -> Quota | None:
+    """What a tenant may request; None if there is no such tenant."""
     manifest = environment.store.find(Reference("ShimmyTenant", None, tenant))
     return None if manifest is None else Quota.model_validate(manifest["spec"].get("quota") or {})
 

@@ -6,10 +6,15 @@ from shimmy_operator.render.metadata import Manifest, labels, metadata
 NAME = "shimmy-quota"
 
 
+def gpu_bound(quota: Quota) -> str:
+    """Name of the bound on GPUs."""
+    return f"requests.{quota.gpu_resource_name}"
+
+
 def render_quota(tenant: str, namespace: str, quota: Quota) -> Manifest:
     """Upper bounds of the namespace; with no bound at all the quota only counts pods."""
     hard = {
-        f"requests.{quota.gpu_resource_name}": quota.gpus,
+        gpu_bound(quota): quota.gpus,
         "requests.cpu": quota.cpu,
         "requests.memory": quota.memory,
         "requests.storage": quota.storage,

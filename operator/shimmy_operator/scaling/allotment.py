@@ -27,6 +27,8 @@ class Claim:
     priority: int = 0
     gpus: int = 0
     """Of each pod, where the tenant's are bounded."""
+    refused: int = 0
+    """Pods of `now` that Kubernetes refuses to make."""
 
     @property
     def counts(self) -> bool:
@@ -37,6 +39,11 @@ class Claim:
     def floor(self) -> int:
         """What it gets in any case: an autoscaler leaves one pod at least."""
         return max(self.least, 1)
+
+    @property
+    def asks(self) -> int:
+        """Pods that somebody asks for: its load, or who set the least."""
+        return max(self.least, self.wants)
 
     @property
     def needs(self) -> int:
@@ -65,9 +72,35 @@ def allot(claims: Sequence[Claim], limits: Limits) -> dict[str, int]:
     return shares | {one.name: max(1, ledger.room(one)) for one in claims if not one.counts}
 
 
+def attainable(claims: Sequence[Claim], limits: Limits, shares: Mapping[str, int]) -> dict[str, int]:
+    """The shares without the pods that are refused while all ask for more GPUs than there are.
+
+    A share is one pod at least, for a router wakes a model whether or not there is a GPU for it.
+    """
+    if limits.gpus is None or sum(one.now * one.gpus for one in claims) <= limits.gpus:
+        return dict(shares)
+    there = {one.name: one.now - one.refused for one in claims if one.gpus and one.refused}
+    return {name: min(share, there.get(name, share)) for name, share in shares.items()}
+
+
+def to_try(claims: Sequence[Claim], gpus: int) -> frozenset[str]:
+    """Whose refused pods so many free GPUs are for: those that are asked for, of the highest priority first."""
+    found = set()
+    refused = (one for one in claims if one.gpus and one.refused and one.asks)
+    for one in sorted(refused, key=lambda one: (-one.priority, one.name)):
+        if one.gpus > gpus:
+            break
+        found.add(one.name)
+        gpus -= one.refused * one.gpus
+    return frozenset(found)
+
+
 def giving_way(claims: Sequence[Claim], shares: Mapping[str, int]) -> frozenset[str]:
-    """Who has a pod and nothing to do, while somebody of a higher priority lacks the GPUs for a pod."""
-    lacking = [one.priority for one in claims if one.gpus and one.wants > shares[one.name]]
+    """Who has a pod and nothing to do, while somebody of a higher priority lacks the GPUs for a pod.
+
+    `shares` are those that are attainable.
+    """
+    lacking = [one.priority for one in claims if one.gpus and one.asks > shares[one.name]]
     if not lacking:
         return frozenset()
     useless = (one for one in claims if one.gpus and one.now > 0 and one.least == one.wants == 0)

@@ -58,6 +58,22 @@ def ready(deployment: Manifest | None) -> int:
     return 0 if deployment is None else min(_count(deployment, "readyReplicas"), wanted(deployment))
 
 
+def refusal(deployment: Manifest) -> str:
+    """Why Kubernetes makes no more pods of a Deployment, such as a quota; empty if it does.
+
+    Source: https://kubernetes.io/docs/concepts/workloads/controllers/deployment/#failed-deployment
+    """
+    for one in deployment.get("status", {}).get("conditions") or ():
+        if one["type"] == "ReplicaFailure" and one["status"] == "True":
+            return str(one.get("message", ""))
+    return ""
+
+
+def refused(deployment: Manifest) -> int:
+    """Pods that a Deployment is told to run and that Kubernetes refuses to make."""
+    return max(wanted(deployment) - _count(deployment, "replicas"), 0) if refusal(deployment) else 0
+
+
 def settled(deployment: Manifest) -> bool:
     """Whether all pods are of the newest template, as many as wanted, and ready.
 
@@ -77,8 +93,10 @@ def served_model(name: str, waits_for: str, deployment: Manifest | None, pods: S
     if deployment is None:
         return ServedModel(name=name, state=ModelState.WAITING, message=waits_for)
     problem = find_problem(pods)
-    message = f"{problem.reason}: {problem.message}" if problem else waits_for
     want, have = wanted(deployment), ready(deployment)
+    message = f"{problem.reason}: {problem.message}" if problem else waits_for
+    if not problem and refused(deployment):
+        message = f"no pod may be made: {refusal(deployment)}"
     if want == 0:
         state = ModelState.AT_ZERO
     elif have >= want:

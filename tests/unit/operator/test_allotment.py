@@ -6,7 +6,7 @@ from dataclasses import replace
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shimmy_operator.scaling.allotment import Claim, Limits, allot
+from shimmy_operator.scaling.allotment import Claim, Limits, allot, attainable, giving_way, to_try
 
 
 def claim(name: str, now: int = 1, wants: int = 0, **more: int) -> Claim:
@@ -49,6 +49,32 @@ def test_gpus_go_by_priority_and_the_least_comes_first() -> None:
     limits = Limits({"one": 10, "two": 10}, gpus=8)
     assert allot([low, high], limits) == {"high": 3, "low": 1}
     assert allot([low, replace(high, wants=2)], limits) == {"high": 2, "low": 2}
+
+
+def test_the_last_pod_that_nobody_asks_for_gives_way_to_one_of_higher_priority_that_is_refused() -> None:
+    high = Claim("high", "one", least=0, now=1, wants=1, priority=5, gpus=1, refused=1)
+    low = Claim("low", "two", least=0, now=1, wants=0, gpus=1)
+
+    def gives_way(*claims: Claim, gpus: int = 1) -> bool:
+        limits = Limits({"one": 9, "two": 9}, gpus)
+        return "low" in giving_way(claims, attainable(claims, limits, allot(claims, limits)))
+
+    assert gives_way(high, low)
+    assert not gives_way(high, replace(low, wants=1))
+    assert not gives_way(high, replace(low, least=1))
+    assert not gives_way(high, replace(low, priority=5))
+    assert not gives_way(replace(high, wants=0), low)
+    assert not gives_way(replace(high, refused=0), low)
+    assert not gives_way(high, low, gpus=2)  # something else than GPUs is why
+
+
+def test_refused_pods_are_tried_by_priority_as_far_as_there_are_gpus() -> None:
+    high = Claim("high", "one", least=0, now=1, wants=1, priority=5, gpus=2, refused=1)
+    low = Claim("low", "two", least=0, now=3, wants=3, gpus=1, refused=2)
+    assert to_try([low, high], 1) == set()
+    assert to_try([low, high], 2) == {"high"}
+    assert to_try([low, high], 3) == {"high", "low"}
+    assert to_try([low, replace(high, wants=0)], 1) == {"low"}
 
 
 claims_of_two = st.lists(

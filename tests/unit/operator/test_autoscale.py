@@ -40,6 +40,18 @@ class Scaling(Bench):
         metric = {"type": "External", "external": {"current": {"averageValue": f"{-(-load * 1000 // replicas)}m"}}}
         self.cluster.put({**autoscaler, "status": {"currentReplicas": replicas, "currentMetrics": [metric]}})
 
+    def refuse(self, name: str, there: int = 0) -> None:
+        """Let Kubernetes make no more pods of a Deployment."""
+        condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota: shimmy-quota"}
+        deployment = self.cluster.objects[Reference("Deployment", NS, name)]
+        self.cluster.put({**deployment, "status": {"replicas": there, "conditions": [condition]}})
+
+    def use_gpus(self, used: str, hard: str) -> None:
+        """Let Kubernetes count the GPUs of the tenant's pods."""
+        bound = "requests.nvidia.com/gpu"
+        quota = self.cluster.objects[Reference("ResourceQuota", NS, "shimmy-quota")]
+        self.cluster.put({**quota, "status": {"hard": {bound: hard}, "used": {bound: used}}})
+
     def blind(self, reason: str, name: str = "chat-tiny") -> None:
         """Let an autoscaler see no load from now on."""
         autoscaler = self.cluster.objects[Reference("HorizontalPodAutoscaler", NS, name)]
@@ -234,6 +246,7 @@ async def test_models_share_the_upper_bound_and_what_loses_comes_first(bench: Sc
     assert limited is not None
     assert limited["message"] == (
         "tiny wants 5 pods and may have 3: maxReplicas is 4; shares: chat-tiny 3, chat-big 1."
+        " Raise spec.autoscaling.maxReplicas."
     )
 
 
@@ -260,8 +273,32 @@ async def test_a_tenants_gpus_go_to_the_instance_of_higher_priority(bench: Scali
     assert (bench.bounds(), bench.bounds("urgent-tiny")) == ((1, 1), (1, 3))
     limited = bench.condition("ScalingLimited")
     assert limited is not None
-    assert "the tenant has 4 GPUs to share; shares: chat-tiny 1, urgent-tiny 3" in limited["message"]
+    assert "the tenant has 4 GPUs to share; shares: urgent-tiny 3, chat-tiny 1" in limited["message"]
     assert bench.condition("ScalingLimited", other) is None
+
+
+async def test_a_pod_that_the_quota_refused_is_tried_again_once_there_is_room(bench: Scaling) -> None:
+    bench.put(TENANT, {"quota": {"gpus": 1}})
+    await bench.run(TENANT)
+    sleepy = {"minReplicas": 0, "maxReplicas": 9}
+    chat = await bench.instance(gpu={}, autoscaling=sleepy)
+    urgent = await bench.instance(name="urgent", gpu={}, autoscaling=sleepy | {"priority": 5})
+    for name in ("chat-tiny", "urgent-tiny"):
+        await bench.scale(1, name, ready=0)
+        bench.refuse(name)
+    bench.use_gpus("2k", "2k")
+    await bench.run(chat, urgent)
+    limited = bench.condition("ScalingLimited")
+    assert limited is not None
+    assert limited["message"].startswith("tiny wants 1 pods and may have 0: the tenant has 1 GPUs to share;")
+    assert bench.model()["message"] == "no pod may be made: exceeded quota: shimmy-quota"
+    bench.cluster.writes.clear()
+    await bench.run(chat, urgent)
+    assert bench.cluster.writes == []
+    bench.use_gpus("1999", "2k")
+    await bench.run(chat, urgent)
+    await bench.run(chat, urgent)
+    assert bench.cluster.writes == [f"annotate {Reference('Deployment', NS, 'urgent-tiny')}"]
 
 
 async def test_the_router_may_start_pods_only_where_an_instance_may_have_none(bench: Scaling) -> None:

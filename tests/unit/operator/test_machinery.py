@@ -199,6 +199,28 @@ def test_a_change_concerns_the_objects_that_depend_on_it(fleet: Relations, chang
     assert [key.name for key in concerned(changed, fleet)] == keys.split()
 
 
+LOAD = {"maxReplicas": 2}
+REFUSED = {"replicas": 0, "conditions": [{"type": "ReplicaFailure", "status": "True", "message": "no"}]}
+
+
+def test_pods_that_are_refused_concern_those_who_share_the_gpus(fleet: Relations) -> None:
+    for name, more in (
+        ("big", {"gpu": {}, "autoscaling": LOAD}),
+        ("fixed", {"gpu": {}}),
+        ("small", {"autoscaling": LOAD}),
+    ):
+        fleet.store.put(own("ShimmyInstance", name, "shimmy-acme", {"models": ["tiny"], **more}))
+    quota = child("ResourceQuota", labels={"shimmy.dev/tenant": "acme"})
+    deployment = child("Deployment", ownerReferences=OWNED, resourceVersion="1") | {"spec": {"replicas": 1}}
+    fleet.store.put(deployment)
+    assert [key.name for key in concerned(deployment, fleet)] == ["chat"]
+    assert [key.name for key in concerned(quota, fleet)] == ["acme"]
+    refused = {**deployment, "metadata": {**deployment["metadata"], "resourceVersion": "2"}, "status": REFUSED}
+    fleet.store.put(refused)
+    assert [key.name for key in concerned(refused, fleet)] == ["chat", "big"]
+    assert [key.name for key in concerned(quota, fleet)] == ["acme", "big"]
+
+
 def test_issuers_keys_concern_the_tenants_that_name_an_issuer(fleet: Relations) -> None:
     tokens = [{"name": "pods"}, {"name": "people", "issuer": "https://id.example", "jwks": {}}]
     fleet.store.put(own("ShimmyTenant", "open", None, {"tokens": tokens}))

@@ -266,6 +266,17 @@ async def test_an_idle_pod_of_lower_priority_gives_way(operating: Operating) -> 
     assert operating.replicas == 0
 
 
+async def test_when_nobody_asks_any_more_the_instance_is_looked_at_for_others_to_have_its_pods(
+    operating: Operating,
+) -> None:
+    await operating.second(pods={"p": 1})
+    operating.bench.delays.clear()
+    await operating.second()
+    assert operating.bench.delays == [0]
+    await operating.second()
+    assert operating.bench.delays == [0]
+
+
 async def test_one_deployment_that_cannot_be_scaled_does_not_stop_the_others(
     operating: Operating, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -56,6 +56,12 @@ def deployment(wanted: int, ready: int) -> dict[str, Any]:
     return {"spec": {"replicas": wanted}, "status": {"readyReplicas": ready}}
 
 
+def refusing(wanted: int, there: int) -> dict[str, Any]:
+    condition = {"type": "ReplicaFailure", "status": "True", "message": "exceeded quota"}
+    counts = {"readyReplicas": there, "replicas": there}
+    return {"spec": {"replicas": wanted}, "status": {**counts, "conditions": [condition]}}
+
+
 NO_GPU = '{"reason":"NoGpu","message":"the engine took a software renderer although a GPU is required"}'
 BACK_OFF = {"reason": "CrashLoopBackOff", "message": "back-off 10s"}
 
@@ -197,6 +203,8 @@ def test_work_in_progress_says_what_it_is(url: str | None, reason: str) -> None:
         (deployment(1, 0), [], ModelState.LOADING, ""),
         (deployment(1, 0), [pod(**unscheduled("no GPU"))], ModelState.FAILED, "Unschedulable: no GPU"),
         (deployment(2, 1), [pod(**unscheduled("no GPU"))], ModelState.DEGRADED, "Unschedulable: no GPU"),
+        (refusing(1, 0), [], ModelState.LOADING, "no pod may be made: exceeded quota"),
+        (refusing(2, 1), [], ModelState.DEGRADED, "no pod may be made: exceeded quota"),
         (deployment(2, 2), [], ModelState.READY, ""),
         (deployment(1, 2), [], ModelState.READY, ""),
     ],
