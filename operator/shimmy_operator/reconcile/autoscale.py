@@ -13,7 +13,7 @@ from shimmy_api.instance import (
     ShimmyInstanceStatus,
 )
 from shimmy_operator.cluster.resources import Manifest, Reference, reference
-from shimmy_operator.reconcile.children import ensure
+from shimmy_operator.reconcile.children import ensure, prune
 from shimmy_operator.reconcile.environment import Environment
 from shimmy_operator.reconcile.memory import Starts
 from shimmy_operator.reconcile.pool import Arranged, Pool
@@ -36,12 +36,17 @@ from shimmy_operator.status.sight import PATIENCE_SECONDS, unseen
 class Scaled:
     """How an instance's pods are scaled."""
 
-    autoscalers: set[str]
-    """Names of the wanted ones."""
     models: list[ServedModel]
-    status: AutoscalingStatus
-    conditions: Conditions
-    news: tuple[Verdict, ...]
+    status: AutoscalingStatus | None = None
+    """None where `spec.replicas` decides."""
+    conditions: Conditions = ()
+    news: tuple[Verdict, ...] = ()
+
+
+async def end_scaling(pool: Pool, key: Reference) -> None:
+    """Have load decide over nothing of an instance."""
+    await prune(pool.environment, KIND, pool.namespace, pool.owner.uid, ())
+    pool.environment.scaling.rule(key, {})
 
 
 async def autoscale(
@@ -67,8 +72,8 @@ async def autoscale(
         if status.wanted(deployment) == 0 and bounds.least > 0:
             await _lift(environment, deployment, deployments[name], bounds)
     told = _decisions(pool, deployments, live, before)
+    await prune(environment, KIND, pool.namespace, pool.owner.uid, live)
     return Scaled(
-        autoscalers=set(live),
         models=[_model(pool, model, before, live) for model in arranged.models],
         status=AutoscalingStatus(
             min_replicas=bounds.least,

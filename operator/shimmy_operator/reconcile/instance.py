@@ -2,7 +2,7 @@
 
 from shimmy_api.instance import ModelState, ShimmyInstanceSpec, ShimmyInstanceStatus
 from shimmy_operator.cluster.resources import Manifest, reference
-from shimmy_operator.reconcile.autoscale import autoscale
+from shimmy_operator.reconcile.autoscale import Scaled, autoscale, end_scaling
 from shimmy_operator.reconcile.children import prune
 from shimmy_operator.reconcile.consistency import instance_conflicts
 from shimmy_operator.reconcile.dedicated import arrange_dedicated
@@ -11,7 +11,6 @@ from shimmy_operator.reconcile.outcome import Outcome
 from shimmy_operator.reconcile.pool import Pool
 from shimmy_operator.reconcile.shared import arrange_shared
 from shimmy_operator.reconcile.shares import deployments_of
-from shimmy_operator.render.autoscaler import KIND
 from shimmy_operator.render.metadata import Owner
 from shimmy_operator.scaling.bounds import bounds_now
 from shimmy_operator.status import instance as status
@@ -29,40 +28,30 @@ async def reconcile_instance(environment: Environment, manifest: Manifest) -> Ou
     if tenant is None:
         after = status.refused_status(name, no_tenant(namespace), None, before, generation, environment.now)
         return Outcome(before, after, status.PROGRESS)
-    bounds = None
+    key, owner = reference(manifest), Owner("ShimmyInstance", name, uid)
+    arrange = arrange_shared if spec.placement == "Shared" else arrange_dedicated
     if spec.autoscaling is None:
-        # Before `spec.replicas` is applied: two must not decide.
-        await prune(environment, KIND, namespace, uid, ())
-        environment.scaling.rule(reference(manifest), {})
+        pool = Pool(environment, tenant, namespace, owner, spec)
+        await end_scaling(pool, key)  # Before `spec.replicas` is applied: two must not decide.
+        arranged = await arrange(pool)
+        scaled = Scaled(arranged.models)
     else:
         bounds = bounds_now(spec.autoscaling, len(deployments_of(name, spec)), environment.clock())
-    least = None if bounds is None else bounds.least
-    pool = Pool(environment, tenant, namespace, Owner("ShimmyInstance", name, uid), spec, least)
-    arrange = arrange_shared if spec.placement == "Shared" else arrange_dedicated
-    arranged = await arrange(pool)
-    scaled = None
-    if spec.autoscaling is not None and bounds is not None:
-        scaled = await autoscale(pool, reference(manifest), spec.autoscaling, bounds, arranged, before, generation)
-        await prune(environment, KIND, namespace, uid, scaled.autoscalers)
+        pool = Pool(environment, tenant, namespace, owner, spec, bounds.least)
+        arranged = await arrange(pool)
+        scaled = await autoscale(pool, key, spec.autoscaling, bounds, arranged, before, generation)
     for kind, keep in arranged.keep.items():
         await prune(environment, kind, namespace, uid, keep)
-    models = arranged.models if scaled is None else scaled.models
     counts = status.Counts(arranged.replicas, sum(status.ready(pool.deployment(name)) for name in arranged.deployments))
     after = status.instance_status(
-        name, models, counts, environment.endpoint_of(tenant, namespace), before, generation, environment.now
+        name, scaled.models, counts, environment.endpoint_of(tenant, namespace), before, generation, environment.now
     )
     conflicts = instance_conflicts(environment, manifest, spec)
     consistent = consistency_condition(conflicts, before.conditions, generation, environment.now)
-    of_scaling = () if scaled is None else scaled.conditions
-    update = {
-        "autoscaling": None if scaled is None else scaled.status,
-        "conditions": (*after.conditions, *consistent, *of_scaling),
-    }
-    after = after.model_copy(update=update)
-    news = () if scaled is None else scaled.news
-    return Outcome(
-        before, after, status.PROGRESS, news, urgent=scaled is not None and _states(before) != _states(after)
-    )
+    conditions = (*after.conditions, *consistent, *scaled.conditions)
+    after = after.model_copy(update={"autoscaling": scaled.status, "conditions": conditions})
+    urgent = scaled.status is not None and _states(before) != _states(after)
+    return Outcome(before, after, status.PROGRESS, scaled.news, urgent=urgent)
 
 
 def _states(found: ShimmyInstanceStatus) -> dict[str, ModelState]:
