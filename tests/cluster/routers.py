@@ -55,8 +55,9 @@ class Routers:
             self._thread.join()
 
     def wake(self, instance: str) -> None:
-        """Start the first pod of an instance for a request that is held."""
+        """Start the first pod of an instance for a request that is held, which the metrics server knows of then."""
         self.loads[instance] = 1
+        self._tell()
         router = self._cluster.user_client(*identity(NAMESPACE, names.ROUTER_ACCOUNT))
         may = ("deployments/scale", "patch")
         until(lambda: may in rights(router, self._home), "the router may wake it", seconds=objects.SECONDS)
