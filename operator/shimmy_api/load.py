@@ -12,6 +12,8 @@ from pydantic import Field, NonNegativeInt
 from shimmy_api.base import ApiModel
 
 Name = Annotated[str, Field(min_length=1, max_length=253)]
+Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+"""Of one router or pod. What they add up to is a number that every reader can have as a float."""
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 LOADS_PATH: Final = "/loads/1"
@@ -27,9 +29,9 @@ LOAD_SUBRESOURCE: Final = "load"
 class PodLoad(ApiModel):
     """What one engine pod has to do, as its runner tells it."""
 
-    in_flight: NonNegativeInt = 0
+    in_flight: Count = 0
     """Requests that its engine works on."""
-    queued: NonNegativeInt = 0
+    queued: Count = 0
     """Requests that wait for its engine."""
 
 
@@ -46,7 +48,7 @@ class DeploymentLoad(ApiModel):
     """metadata.name of the ShimmyModel; empty where the instance's models share the pods."""
     pods: dict[Name, PodLoad] = Field(default_factory=dict)
     """By name, those whose load this router knows."""
-    held: NonNegativeInt = 0
+    held: Count = 0
     """Requests that the router holds until there is an engine."""
     holding: bool = False
     """Whether the router would hold a request if there were no engine: it asks before it sends any."""

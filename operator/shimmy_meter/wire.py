@@ -11,7 +11,8 @@ from msgspec import Meta, Struct
 from shimmy_api import load
 
 Name = Annotated[str, Meta(min_length=1, max_length=253)]
-Count = Annotated[int, Meta(ge=0)]
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Sum = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 
 # gc=False: none of these refers back to itself, and the collector has less to look through.
@@ -50,8 +51,8 @@ class DeploymentTotal(Struct, frozen=True, rename="camel", gc=False):
 
     namespace: Name
     deployment: Name
-    peak: Count
-    held: Count = 0
+    peak: Sum
+    held: Sum = 0
     pods: dict[Name, PodLoad] = {}
     holding: tuple[str, ...] = ()
 

@@ -27,7 +27,7 @@ _TOKEN: Final = {
     "mountPath": "/var/run/secrets/kubernetes.io/serviceaccount",
     "readOnly": True,
 }
-_AGENT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "512Mi"}}
+_AGENT_RESOURCES: Final = {"requests": {"cpu": "50m", "memory": "128Mi"}, "limits": {"memory": "768Mi"}}
 _LOGGING: Final = ("--log-level", "warning", "--component-log-level", "config:error")
 """What Envoy refuses it would quote in a warning, with its secrets."""
 _ENVOY_RESOURCES: Final = {"requests": {"cpu": "250m", "memory": "256Mi"}, "limits": {"memory": "1Gi"}}

@@ -18,7 +18,6 @@ SHRINK_SECONDS: Final = PEAK_SECONDS - 5
 _TOLERANCE: Final = 0.1
 """Within which an autoscaler leaves the number as it is, unless its controller is told otherwise.
 Source: https://kubernetes.io/docs/tasks/run-application/horizontal-pod-autoscale/#algorithm-details"""
-_MOST_COST: Final = (1 << 31) - 1
 _IDLE_SECONDS: Final = 10.0
 """How long routers have to agree."""
 _REPORT_SECONDS: Final = 3.0
@@ -128,4 +127,4 @@ def all_hold(routers: Routers, total: DeploymentTotal) -> bool:
 
 def deletion_costs(total: DeploymentTotal) -> Mapping[str, int]:
     """What would be lost with each pod: its requests."""
-    return {name: min(pod.in_flight + pod.queued, _MOST_COST) for name, pod in total.pods.items()}
+    return {name: pod.in_flight + pod.queued for name, pod in total.pods.items()}

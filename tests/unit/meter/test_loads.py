@@ -101,7 +101,12 @@ def test_a_silent_router_drops_out(loads: Loads, clock: Clock) -> None:
         routers=("ns/r0", "ns/r1"),
         totals=(
             DeploymentTotal(
-                namespace="ns", deployment="i-m", peak=7, held=2, pods={"p": PodLoad(in_flight=5)}, holding=("ns/r0", "ns/r1")
+                namespace="ns",
+                deployment="i-m",
+                peak=7,
+                held=2,
+                pods={"p": PodLoad(in_flight=5)},
+                holding=("ns/r0", "ns/r1"),
             ),
         ),
     )

@@ -111,6 +111,11 @@ def test_every_router_with_a_pod_must_hold_and_be_heard() -> None:
     assert not all_hold(unknown, total(holding=["r1", "r2"]))
 
 
+MOST = 1_000_000_000
+"""Requests that a pod can tell."""
+
+
 def test_a_pod_costs_its_requests() -> None:
-    pods = {"a": PodLoad(in_flight=1, queued=2), "b": PodLoad(), "c": PodLoad(queued=1 << 40)}
-    assert deletion_costs(total(pods=pods)) == {"a": 3, "b": 0, "c": (1 << 31) - 1}
+    pods = {"a": PodLoad(in_flight=1, queued=2), "b": PodLoad(), "c": PodLoad(in_flight=MOST, queued=MOST)}
+    assert deletion_costs(total(pods=pods)) == {"a": 3, "b": 0, "c": 2 * MOST}
+    assert 2 * MOST < 1 << 31, "an int32, says Kubernetes"
