@@ -116,6 +116,7 @@ KEY_PREFIX: Final = "sk-shimmy"
 KEY_PATTERN: Final = rf"{KEY_PREFIX}-[a-z0-9]{{8}}-[A-Za-z0-9_]{{32,64}}"
 
 MAX_LABEL: Final = 63
+MAX_NAME: Final = 253
 _DIGEST_LENGTH: Final = 8
 _MAX_CRON_JOB: Final = 52
 """Source: https://kubernetes.io/docs/concepts/workloads/controllers/cron-jobs/ (the name of a CronJob)"""

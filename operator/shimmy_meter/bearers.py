@@ -50,6 +50,8 @@ class Bearer:
             return f"pod {self.pod} cannot speak for {report.router}"
         if self.everywhere:
             return ""
+        if self.pod is None:
+            return "a token that is bound to a pod is needed"
         others = (load.namespace for load in report.loads if load.namespace != self.namespace)
         other = next(others, None)
         return f"a router of namespace {self.namespace} cannot speak of namespace {other}" if other else ""

@@ -17,6 +17,8 @@ from shimmy_api import names
 from shimmy_meter.series import Series
 from shimmy_meter.wire import DeploymentTotal, LoadReport, LoadTotals
 
+MOST_IN_A_NAMESPACE: Final = 2000
+"""Deployments that are taken note of. Whoever tells the loads of a namespace may tell of some that do not exist."""
 SILENT_SECONDS: Final = 3.0
 """A router reports every second: one that says nothing for this long has ended, or cannot be reached."""
 
@@ -60,6 +62,8 @@ class Loads:
         for load in report.loads:
             namespace = self._namespaces.setdefault(load.namespace, {})
             series = namespace.get(load.deployment)
+            if series is None and len(namespace) >= MOST_IN_A_NAMESPACE:
+                continue
             if series is None:
                 series = namespace[load.deployment] = Series()
             series.put(router, load, now)

@@ -16,7 +16,6 @@ from typing import Any, Final
 
 from aiohttp import web
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
-from pydantic import ValidationError
 
 from shimmy_api.load import LOADS_PATH
 from shimmy_meter import external_metrics, wire
@@ -29,6 +28,7 @@ from shimmy_meter.loads import Loads
 from shimmy_meter.metrics import exposition
 
 _LARGEST_REPORT: Final = 16 * 1024 * 1024
+_LARGEST_OF_A_NAMESPACE: Final = 512 * 1024
 _VALUES: Final = f"/apis/{GROUP_VERSION}/namespaces/{{namespace}}/{{metric}}"
 _OPEN: Final = frozenset({"/healthz", "/readyz", LOADS_PATH})
 """Everything else is for the front proxy alone, also what is not there."""
@@ -94,13 +94,19 @@ class MetricsServer:
     async def _take(self, request: web.Request) -> web.Response:
         bearer = await self._bearer(request, "post")
         try:
-            report = wire.read(await request.read())
-        except ValidationError as error:
-            raise web.HTTPBadRequest(text=_first(error)) from error
+            report = wire.read(await self._body(request, bearer))
+        except wire.ReportError as error:
+            raise web.HTTPBadRequest(text=f"no report: {error}") from error
         if objection := bearer.objection(report):
             raise web.HTTPForbidden(text=objection)
         self._loads.take(f"{bearer.namespace}/{report.router}", report)
         return web.Response(status=HTTPStatus.NO_CONTENT)
+
+    async def _body(self, request: web.Request, bearer: Bearer) -> bytes:
+        if bearer.everywhere:
+            return await request.read()
+        # Of many tenants each has its own router: one of them must not keep this server from all others.
+        return await request.clone(client_max_size=_LARGEST_OF_A_NAMESPACE).read()
 
     async def _tell(self, request: web.Request) -> web.Response:
         await self._bearer(request, "get")
@@ -163,12 +169,6 @@ def _fixed(document: Document) -> Callable[[web.Request], Awaitable[web.Response
         return web.json_response(document)
 
     return answer
-
-
-def _first(error: ValidationError) -> str:
-    """What is wrong first; a report of thousands of models may have as many errors."""
-    first = error.errors(include_url=False, include_input=False)[0]
-    return ": ".join(filter(None, ("no report", ".".join(map(str, first["loc"])), first["msg"])))
 
 
 def _status(error: RefusedError) -> web.Response:

@@ -8,9 +8,9 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta, Struct
 
-from shimmy_api import load
+from shimmy_api import names
 
-Name = Annotated[str, Meta(min_length=1, max_length=253)]
+Name = Annotated[str, Meta(min_length=1, max_length=names.MAX_NAME)]
 Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 Sum = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
@@ -64,6 +64,10 @@ class LoadTotals(Struct, frozen=True, rename="camel", gc=False):
     totals: tuple[DeploymentTotal, ...]
 
 
+class ReportError(ValueError):
+    """What came is no report."""
+
+
 _reports = msgspec.json.Decoder(LoadReport)
 _totals = msgspec.json.Encoder()
 
@@ -72,13 +76,12 @@ def read(body: bytes) -> LoadReport:
     """A report.
 
     Raises:
-        pydantic.ValidationError: it is none.
+        ReportError: it is none; the message says what is wrong first, and where.
     """
     try:
         return _reports.decode(body)
-    except (ValueError, RecursionError):
-        # Pydantic names the pod that is wrong, and takes what it can convert.
-        return msgspec.convert(load.LoadReport.model_validate_json(body), LoadReport, from_attributes=True)
+    except (ValueError, RecursionError) as error:
+        raise ReportError(str(error)) from error
 
 
 def write(totals: LoadTotals) -> bytes:

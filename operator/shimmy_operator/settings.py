@@ -42,7 +42,10 @@ class Settings:
 
 def parse_settings(arguments: Sequence[str], environment: Mapping[str, str] = os.environ) -> Settings:
     """Settings from the command line; --help and a bad value end the process, as argparse does."""
-    given = _parser(environment).parse_args(arguments)
+    parser = _parser(environment)
+    given = parser.parse_args(arguments)
+    if given.router_meter and not given.meter_tls:
+        parser.error("--router-meter needs --meter-tls: the routers would not know whom to trust")
     endpoint = given.endpoint or f"http://shimmy-router.{given.router_namespace}.svc/v1"
     api_server = [environment["KUBERNETES_SERVICE_HOST"]] if environment.get("KUBERNETES_SERVICE_HOST") else []
     context = Context(

@@ -99,13 +99,13 @@ async def _run(source: Source, start: Start, settings: AgentSettings, stopped: a
     holds = Holds(waker, wake_metrics, partial(discovery.has, ENDPOINTS), occupancy.loads)
     discovery.listen(holds.release)
     ways, rates = Ways(), Rates()
-    followers = (quotas.learn, metrics.know, occupancy.follow, holds.follow, ways.follow, rates.follow)
     probe = Probe()
 
     def place(key: ObjectKey, record: SliceRecord | None) -> None:
         store.place("EndpointSlice", key, record)
 
     early = EarlyPods(place, probe.ask)
+    followers = (quotas.learn, metrics.know, occupancy.follow, holds.follow, ways.follow, rates.follow, early.follow)
     takers = (quotas.take, OwnZone(settings.name, occupancy.locate).take, early.take)
     assembler = Assembler(publisher, metrics, quotas, followers, takers, only=settings.tenant)
 

@@ -340,7 +340,8 @@ def _host(address: str) -> str:
 
 def _pod(endpoint: Manifest) -> str:
     target = endpoint.get("targetRef") or {}
-    return str(target.get("name") or "") if target.get("kind") == "Pod" else ""
+    name = str(target.get("name") or "") if target.get("kind") == "Pod" else ""
+    return name if len(name) <= names.MAX_NAME else ""  # the API server does not look
 
 
 def _named(entries: Mapping[str, str], prefix: str) -> Iterator[tuple[str, str]]:

@@ -79,11 +79,14 @@ class Meters:
     def token(
         self, account: str, audience: str = METER_AUDIENCE, pod: str | None = None, namespace: str = NAMESPACE
     ) -> str:
-        """A token as the kubelet has it made for an account, bound to a pod if one is named; both are made here."""
-        made = [_account(account, namespace)]
+        """A token as the kubelet has it made for an account, bound to a pod if one is named.
+
+        Both are made here, unless another namespace is named.
+        """
+        made = [_account(account)] if namespace == NAMESPACE else []
         spec: dict[str, Any] = {"audiences": [audience], "expirationSeconds": _TOKEN_SECONDS}
         if pod:
-            made.append(_pod(pod, account, namespace))
+            made += [_pod(pod, account)] if namespace == NAMESPACE else []
             spec["boundObjectRef"] = {"apiVersion": "v1", "kind": "Pod", "name": pod}
         for manifest in made:
             self.cluster.kubectl("apply", "--server-side", "-f", "-", standard_input=json.dumps(manifest))
@@ -91,12 +94,12 @@ class Meters:
         path = f"/api/v1/namespaces/{namespace}/serviceaccounts/{account}/token"
         return str(self.cluster.client.json(path, "POST", asked)["status"]["token"])
 
-    def mount(self, account: str, namespace: str = NAMESPACE) -> Path:
-        """A folder with what is mounted into the pods of an account."""
+    def mount(self, account: str, namespace: str = NAMESPACE, pod: str | None = None) -> Path:
+        """A folder with what is mounted into the pods of an account; see `token`."""
         made = self.folder / f"mount-{namespace}-{account}"
         made.mkdir()
         (made / "ca.crt").write_bytes(self.authority.files.certificate.read_bytes())
-        (made / "token").write_text(self.token(account, namespace=namespace))
+        (made / "token").write_text(self.token(account, pod=pod, namespace=namespace))
         return made
 
     def options(self, mount: Path) -> tuple[str, ...]:
@@ -223,15 +226,15 @@ def address() -> str:
         return str(probe.getsockname()[0])
 
 
-def _account(name: str, namespace: str) -> dict[str, Any]:
-    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": namespace}}
+def _account(name: str) -> dict[str, Any]:
+    return {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": name, "namespace": NAMESPACE}}
 
 
-def _pod(name: str, account: str, namespace: str) -> dict[str, Any]:
+def _pod(name: str, account: str) -> dict[str, Any]:
     return {
         "apiVersion": "v1",
         "kind": "Pod",
-        "metadata": {"name": name, "namespace": namespace},
+        "metadata": {"name": name, "namespace": NAMESPACE},
         "spec": {"serviceAccountName": account, "containers": [{"name": "agent", "image": "agent"}]},
     }
 

@@ -92,20 +92,23 @@ def test_it_tells_the_loads_of_its_namespace_and_of_no_other(fleet: Cluster, tmp
     autoscaling = {"minReplicas": 1, "maxReplicas": 2}
     objects.create(fleet, objects.model(HOME, "tiny", "pvc://models/tiny.gguf"))
     objects.create(fleet, objects.instance(HOME, "told", "tiny", autoscaling=autoscaling))
+    deployment = _child(fleet, "Deployment")
+    assert deployment
+    objects.create(fleet, objects.pod_of(deployment, "apps/v1", "Deployment", "own-0"))
     with meters.meters(fleet, tmp_path) as running:
-        mount, reader = running.mount(NAME, HOME), running.token(meters.OPERATOR)
+        mount, reader = running.mount(NAME, HOME, "own-0"), running.token(meters.OPERATOR)
 
         def told() -> list[tuple[str, str]]:
             code, text = running.loads(reader)
             assert code == HTTPStatus.OK, text
             return [(total.namespace, total.deployment) for total in LoadTotals.model_validate_json(text).totals]
 
-        with agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}", *running.options(mount)):
+        with agent(fleet, HOME, NAME, tmp_path / "own", f"--tenant={TENANT}", "--node=own-0", *running.options(mount)):
             expected = [(HOME, names.serving("told", "tiny"))]
             until(lambda: told() == expected, "its namespace's loads", seconds=START)
         token = (mount / "token").read_text()
         other = DeploymentLoad(namespace=ELSEWHERE, deployment="d", instance="i")
-        code, text = running.post(token, LoadReport(router="any", loads=(other,)))
+        code, text = running.post(token, LoadReport(router="own-0", loads=(other,)))
         assert code == HTTPStatus.FORBIDDEN
         assert text == f"a router of namespace {HOME} cannot speak of namespace {ELSEWHERE}"
 

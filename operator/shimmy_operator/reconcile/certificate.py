@@ -69,8 +69,8 @@ class CertificateKeeper:
                 _LOG.info("renewed the certificate in Secret %s/%s", place.namespace, place.secret)
             data = wanted
         if authorities := data.get(AUTHORITIES):
-            self._told(authorities)
             await self._trust(authorities)
+            self._told(authorities)
 
     async def _trust(self, authorities: bytes) -> None:
         service = await self._find(Selection("APIService", name=API_SERVICE))

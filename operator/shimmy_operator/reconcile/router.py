@@ -56,7 +56,7 @@ def mirror_namespace(environment: Environment, namespace: str, spec: ShimmyTenan
 
 def learn_authorities(environment: Environment, authorities: bytes) -> None:
     """Have the routers that tenants have of their own trust these, PEM, as the metrics server's."""
-    text = authorities.decode("ascii")
+    text = authorities.decode("ascii", errors="ignore")  # bundles have comments in other letters, PEM has not
     if environment.trust.authorities == text:
         return
     environment.trust.authorities = text

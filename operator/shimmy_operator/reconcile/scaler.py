@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from typing import Final
@@ -69,7 +69,7 @@ class Scaler:
         self._rests = {key: found for key, found in self._rests.items() if key in scaling.ruled}
         self._busy = {key: time for key, time in self._busy.items() if key in scaling.ruled}
         self._costs = {pod: time for pod, time in self._costs.items() if now - time < _COST_SECONDS}
-        routers = _RouterPods(self._environment, frozenset(totals.routers))
+        routers = _RouterPods(self._environment, totals.routers)
         actions: list[tuple[Reference, Action]] = []
         for number, (key, ruled) in enumerate(list(scaling.ruled.items())):
             if number % _BREATH == 0:
@@ -133,9 +133,12 @@ class Scaler:
         environment, rule, total = self._environment, look.ruled.rule, look.total
         found = rest(self._rests.get(look.key, Rest()), rule, total, look.now, awake=look.replicas > 0)
         may_go = rule.least == 0 and look.replicas == 1 and is_due(found, rule, look.now)
-        if total is not None and may_go and unused(total, _ready_pods(environment, look.deployment)):
+        refused = status.refused(look.deployment) > 0 and not _pods(environment, look.deployment)
+        nobody = unused(total, _ready_pods(environment, look.deployment), refused=refused) if total else False
+        if total is not None and may_go and nobody:
             serving = routers.serving(look.deployment)
-            if is_settled(found, look.now) and _is_told(environment, look.ruled) and all_hold(serving, total):
+            told = refused or _is_told(environment, look.ruled)
+            if is_settled(found, look.now) and told and all_hold(serving, total):
                 seconds = round(look.now - (found.since or look.now))
                 message = f"1 to 0: nobody asked for {seconds} s, and all routers hold ({len(serving.needed)})."
                 yield self._set(look, 0, decisions.IDLE, message)
@@ -191,16 +194,16 @@ async def _carry_out(key: Reference, action: Action, turns: asyncio.Semaphore) -
 class _RouterPods:
     """The routers that have a pod, by namespace, as they are when somebody asks first."""
 
-    def __init__(self, environment: Environment, heard: frozenset[str]) -> None:
+    def __init__(self, environment: Environment, heard: Iterable[str]) -> None:
         self._environment = environment
-        self._heard = heard
+        self._heard: defaultdict[str, set[str]] = defaultdict(set)
+        for name in heard:
+            self._heard[name.partition("/")[0]].add(name)
 
     def serving(self, deployment: Manifest) -> Routers:
         """Those that serve the tenant of a Deployment."""
         home = self._environment.router_namespace_of(deployment["metadata"]["namespace"])
-        needed = self._pods.get(home, set())
-        others = {name for namespace, pods in self._pods.items() if namespace != home for name in pods}
-        return Routers(needed=needed, others=others, heard=self._heard)
+        return Routers(needed=self._pods.get(home, set()), heard=self._heard.get(home, set()))
 
     @cached_property
     def _pods(self) -> dict[str, set[str]]:

@@ -60,9 +60,8 @@ class Routers:
 
     needed: Set[str]
     """Those that serve the tenant, by their pods."""
-    others: Set[str]
-    """Those that serve other tenants only."""
     heard: Set[str]
+    """Those of the namespace of these that tell loads. Of other namespaces' nobody need ask: they do not serve it."""
 
 
 def burst(rule: Rule, replicas: int, share: int, peak: int) -> int | None:
@@ -108,10 +107,13 @@ def is_settled(found: Rest, now: float) -> bool:
     return found.idle is not None and now - found.idle >= _REPORT_SECONDS
 
 
-def unused(total: DeploymentTotal, ready: Set[str]) -> bool:
-    """Whether every ready pod, of which there is one, says that it has nothing to do, and no router holds anything."""
+def unused(total: DeploymentTotal, ready: Set[str], *, refused: bool = False) -> bool:
+    """Whether every ready pod says that it has nothing to do, and no router holds anything.
+
+    There is such a pod, or none at all because Kubernetes has `refused` to make it.
+    """
     nothing = PodLoad()
-    return bool(ready) and total.held == 0 and all(total.pods.get(pod) == nothing for pod in ready)
+    return (bool(ready) or refused) and total.held == 0 and all(total.pods.get(pod) == nothing for pod in ready)
 
 
 def all_listen(routers: Routers) -> bool:
@@ -121,8 +123,7 @@ def all_listen(routers: Routers) -> bool:
 
 def all_hold(routers: Routers, total: DeploymentTotal) -> bool:
     """Whether every router would hold a request, those included that are heard and whose pods are not known."""
-    holding = {*total.holding}
-    return all_listen(routers) and routers.needed <= holding and routers.heard - routers.others <= holding
+    return all_listen(routers) and routers.heard <= {*total.holding}
 
 
 def deletion_costs(total: DeploymentTotal) -> Mapping[str, int]:

@@ -21,7 +21,11 @@ class Probe:
     async def ask(self, pod: Address) -> bool:
         """Whether the pod says so; not if it does not answer."""
         if self._session is None:
-            self._session = aiohttp.ClientSession(timeout=_TIMEOUT)
+            self._session = aiohttp.ClientSession(
+                # Of many that do not answer none must wait for another one's connection.
+                connector=aiohttp.TCPConnector(limit=0),
+                timeout=_TIMEOUT,
+            )
         host, port = pod
         url = URL.build(scheme="http", host=host, port=port, path=_PATH)
         try:

@@ -48,6 +48,15 @@ def test_pods_and_what_routers_hold_add_up(loads: Loads) -> None:
     assert loads.routers() == 2
 
 
+def test_only_so_many_deployments_of_a_namespace_are_known(loads: Loads, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shimmy_meter.loads.MOST_IN_A_NAMESPACE", 2)
+    for name in "abc":
+        say(loads, "r0", busy({"p": 1}, name))
+    say(loads, "r0", busy({"p": 2}, "a"), busy({"p": 1}, "c"), busy({"p": 1}, "c", "other"))
+    assert [(load.deployment, load.in_flight) for load in loads.of("ns")] == [("a", 2), ("b", 0)]
+    assert len(loads.of("other")) == 1
+
+
 def test_names_are_labels(loads: Loads) -> None:
     long = replace(busy({}), instance="i" * 80, model="llama-3.2")
     shared = replace(busy({}, "i--slots"), model="")

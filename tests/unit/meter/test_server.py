@@ -32,8 +32,9 @@ REPORT = LoadReport(
 POD = "authentication.kubernetes.io/pod-name"
 TOKENS = {
     "r0's": User("system:serviceaccount:shimmy:router", extra=((POD, ("r0",)),)),
-    "a's": User("system:serviceaccount:ns:own"),
-    "b's": User("system:serviceaccount:elsewhere:own"),
+    "a's": User("system:serviceaccount:ns:own", extra=((POD, ("r0",)),)),
+    "a's unbound": User("system:serviceaccount:ns:own"),
+    "b's": User("system:serviceaccount:elsewhere:own", extra=((POD, ("r0",)),)),
     "unbound": User("router"),
     "operator's": User("operator"),
 }
@@ -164,6 +165,13 @@ async def test_a_tenants_router_tells_the_loads_of_its_namespace_alone(place: Pl
     assert (await post(place, "a's"))[0] == 204
     assert await post(place, "b's") == (403, "a router of namespace elsewhere cannot speak of namespace ns")
     assert (await place.get(LOADS_PATH, None, {"Authorization": "Bearer a's"}))[0] == 403
+    assert await post(place, "a's unbound") == (403, "a token that is bound to a pod is needed")
+
+
+async def test_a_tenants_router_tells_no_more_than_a_tenant_has(place: Place) -> None:
+    long = REPORT.model_dump_json(by_alias=True) + " " * 512 * 1024
+    assert (await post(place, "a's", long))[0] == 413
+    assert (await post(place, "r0's", long))[0] == 204
 
 
 async def test_pods_of_one_name_in_two_namespaces_are_two_routers(place: Place) -> None:
@@ -175,7 +183,8 @@ async def test_pods_of_one_name_in_two_namespaces_are_two_routers(place: Place) 
 
 
 @pytest.mark.parametrize(
-    ("text", "said"), [("{}", "no report: router: Field required"), ("[", "no report: Invalid JSON")]
+    ("text", "said"),
+    [("{}", "no report: Object missing required field `router`"), ("{", "no report: Input data was truncated")],
 )
 async def test_what_is_no_report_is_refused(place: Place, text: str, said: str) -> None:
     code, found = await post(place, "r0's", text)

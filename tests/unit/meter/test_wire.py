@@ -1,7 +1,6 @@
 """What the metrics server reads and writes is what shimmy_api/load.py says."""
 
 import json
-from collections.abc import Callable
 from typing import Any
 
 import msgspec
@@ -65,44 +64,65 @@ LOADS = st.fixed_dictionaries(
 REPORTS = st.fixed_dictionaries({"router": NAMES, "loads": mostly(st.lists(mostly(LOADS), max_size=3))})
 
 
-def outcome(read: Callable[[bytes], msgspec.Struct | BaseModel], body: bytes) -> Any:
-    """The document, or what is wrong with it."""
+def meant(body: bytes) -> Any:
+    """What it says, or None if it is no report."""
     try:
-        found = read(body)
-    except ValidationError as error:
-        return error.errors(include_url=False, include_input=False, include_context=False)
-    return found.model_dump(by_alias=True) if isinstance(found, BaseModel) else msgspec.to_builtins(found)
+        return load.LoadReport.model_validate_json(body).model_dump(by_alias=True)
+    except ValidationError:
+        return None
 
 
 PLACE = {"namespace": "n", "deployment": "d", "instance": "i"}
 
 
-@example({"router": "r", "loads": [{**PLACE, "held": 1e3, "holding": 1, "pods": {"p": {"queued": "2"}}}]})
 @example({"router": "r", "loads": [{**PLACE, "new": float("nan"), "tokensPerSecond": 3}]})
 @given(mostly(REPORTS))
-def test_a_report_is_read_as_it_is_meant_or_refused_with_the_same_words(document: Any) -> None:
+def test_what_is_read_is_meant_so_and_what_is_no_report_is_refused(document: Any) -> None:
     body = json.dumps(document).encode()
-    found, said = outcome(wire.read, body), outcome(load.LoadReport.model_validate_json, body)
-    # A number that is converted, such as 1e3, has another type: both are written the same.
-    assert json.dumps(found) == json.dumps(said)
+    try:
+        found = msgspec.to_builtins(wire.read(body))
+    except wire.ReportError:
+        return  # also what pydantic would convert, such as "2": no router says so
+    # A number without a fraction may be a float there: both are written the same.
+    assert json.dumps(found) == json.dumps(meant(body))
+
+
+@given(
+    st.lists(st.integers(0, 1_000_000_000), min_size=3, max_size=3), st.floats(0, 1e300), st.none() | st.floats(0, 9)
+)
+def test_whatever_a_router_says_is_read(counts: list[int], tokens: float, first: float | None) -> None:
+    pods = {"p": load.PodLoad(in_flight=counts[0], queued=counts[1])}
+    place = {"namespace": "n", "deployment": "d", "instance": "i"}
+    said = load.DeploymentLoad(
+        **place, pods=pods, held=counts[2], holding=True, tokens_per_second=tokens, first_byte_seconds=first
+    )
+    report = load.LoadReport(router="r", loads=(said,))
+    assert msgspec.to_builtins(wire.read(report.model_dump_json(by_alias=True).encode())) == report.model_dump(
+        by_alias=True
+    )
 
 
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        (b"", "Invalid JSON"),
-        (b"null", "Input should be an object"),
-        (b'{"router":"r","loads":[]} x', "Invalid JSON: trailing characters"),
-        (b'{"router":"\xff","loads":[]}', "Invalid JSON: invalid unicode"),
-        (b'{"router":"\\ud800","loads":[]}', "Invalid JSON"),
-        (b'{"router":"r","loads":[],"new":' + b"[" * 9999, "Invalid JSON: recursion limit exceeded"),
-        (b'{"router":"r","loads":[{"namespace":"n","held":1e999}]}', "Field required"),
+        (b"", "Input data was truncated"),
+        (b"null", "Expected `object`, got `null`"),
+        (b'{"router":"r","loads":[]} x', "JSON is malformed: trailing characters"),
+        (b'{"router":"\xff","loads":[]}', "'utf-8' codec can't decode"),
+        (b'{"router":"\\ud800","loads":[]}', "JSON is malformed"),
+        (b'{"router":"r","loads":[],"new":' + b"[" * 9999, "maximum recursion depth exceeded"),
+        (b'{"router":"r","loads":[{"namespace":"n","held":1e999}]}', "Number out of range"),
+        (b'{"router":"r","loads":[' + b"0," * 99_999 + b"0]}", "Expected `object`, got `int` - at `$.loads[0]`"),
+        (
+            b'{"router":"r","loads":[{"namespace":"n","deployment":"d","instance":"i","pods":{"p":{"queued":-1}}}]}',
+            "Expected `int` >= 0 - at `$.loads[0].pods[...].queued`",
+        ),
     ],
 )
-def test_what_is_no_json_is_refused(text: bytes, said: str) -> None:
-    with pytest.raises(ValidationError) as raised:
+def test_what_is_no_report_is_refused_with_what_is_wrong_first(text: bytes, said: str) -> None:
+    with pytest.raises(wire.ReportError) as raised:
         wire.read(text)
-    assert raised.value.errors()[0]["msg"].startswith(said)
+    assert str(raised.value).startswith(said)
 
 
 @given(

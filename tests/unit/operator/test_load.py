@@ -98,10 +98,12 @@ def test_unused_is_what_every_ready_pod_says_so_of() -> None:
     assert not unused(total(pods={"a": something}), {"a"})
     assert not unused(total(pods={"a": nothing}, held=1), {"a"})
     assert not unused(total(), set())
+    assert unused(total(), set(), refused=True)
+    assert not unused(total(held=1), set(), refused=True)
 
 
 def test_every_router_with_a_pod_must_hold_and_be_heard() -> None:
-    routers = Routers(needed={"r1", "r2"}, others={"own"}, heard={"r1", "r2", "own"})
+    routers = Routers(needed={"r1", "r2"}, heard={"r1", "r2"})
     assert all_hold(routers, total(holding=["r1", "r2"]))
     assert not all_hold(routers, total(holding=["r1"]))
     silent = replace(routers, heard={"r1"})

@@ -334,6 +334,14 @@ def test_a_bad_setting_ends_the_start(value: str, capsys: pytest.CaptureFixture[
     assert "--fetch-egress" in capsys.readouterr().err
 
 
+def test_routers_are_not_told_of_a_metrics_server_that_they_cannot_trust(capsys: pytest.CaptureFixture[str]) -> None:
+    meter = ["--router-meter", "https://meter:6443"]
+    assert parse_settings([*meter, "--meter-tls", "tls"], {}).context.router_meter == meter[1]
+    with pytest.raises(SystemExit):
+        parse_settings(meter, {})
+    assert "--router-meter needs --meter-tls" in capsys.readouterr().err
+
+
 def test_every_flag_is_documented(capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
         parse_settings(["--help"], {})

@@ -75,6 +75,13 @@ async def test_whom_to_take_for_the_metrics_server_lies_beside_the_keys(bench: B
     assert bench.delays == []
 
 
+async def test_a_bundle_may_have_comments_in_any_letters(bench: Bench) -> None:
+    learn_authorities(bench.environment, "# Főtanúsítvány\nfirst".encode())
+    await bench.run(TENANT)
+    data = bench.child("Secret", MIRROR)["data"]
+    assert base64.b64decode(data[names.MIRRORED_METER_ENTRY]).endswith(b"\nfirst")
+
+
 async def test_an_operator_that_does_not_know_yet_leaves_what_is_there(bench: Bench) -> None:
     learn_authorities(bench.environment, b"first")
     await bench.run(TENANT)

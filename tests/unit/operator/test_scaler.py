@@ -147,6 +147,20 @@ async def test_a_pod_of_which_nobody_speaks_keeps_the_model_awake(operating: Ope
     assert operating.replicas == 1
 
 
+async def test_a_pod_that_was_refused_is_wanted_no_more_when_nobody_asks(bench: Scaling) -> None:
+    await bench.instance(autoscaling=SLEEPY)
+    await bench.scale(1, ready=0)
+    bench.refuse("chat-tiny")
+    await bench.run(INSTANCE)
+    operating = Operating(bench)
+    for _ in range(90):
+        await operating.second("r1", "r2", pods={}, held=1)
+    assert operating.replicas == 1
+    for _ in range(66):
+        await operating.second("r1", "r2", pods={})
+    assert operating.replicas == 0
+
+
 async def test_a_least_above_zero_keeps_the_last_pod(operating: Operating) -> None:
     await operating.bench.instance(autoscaling=SLEEPY | {"minReplicas": 1})
     await operating.seconds(90, "r1", "r2")
@@ -158,6 +172,12 @@ async def test_a_tenants_own_router_is_the_one_that_must_hold(operating: Operati
     operating.router("own", NS)
     operating.routers.append(f"{NS}/own")
     await operating.seconds(66, f"{NS}/own")
+    assert operating.replicas == 0
+
+
+async def test_whoever_else_tells_loads_elsewhere_keeps_nobody_awake(operating: Operating) -> None:
+    operating.routers.append("shimmy-other/ghost")
+    await operating.seconds(66, "r1", "r2")
     assert operating.replicas == 0
 
 

@@ -146,6 +146,21 @@ def test_a_namespace_that_two_tenants_claim_belongs_to_the_older_one() -> None:
     assert [tenant.name for tenant in compile_fleet(records).tenants] == ["early"]
 
 
+@pytest.mark.parametrize(("length", "kept"), [(253, True), (254, False)])
+def test_a_pods_name_is_one_or_none(length: int, *, kept: bool) -> None:
+    target = {"kind": "Pod", "name": "p" * length}
+    found = parse_slice(
+        {
+            "metadata": {"name": "chat-m-x", "namespace": "shimmy-a", "labels": {names.LABEL_MODEL: "m"}},
+            "addressType": "IPv4",
+            "ports": [{"name": names.ENGINE_PORT_NAME, "port": names.ENGINE_PORT}],
+            "endpoints": [{"addresses": ["192.0.2.1"], "conditions": {"ready": True}, "targetRef": target}],
+        }
+    )
+    assert found
+    assert bool(found.endpoints[0].pod) == kept
+
+
 def test_models_that_share_pods_are_each_routed_to_all_of_them() -> None:
     pods = [{"addresses": [address], "conditions": {"ready": True}} for address in ("192.0.2.1", "192.0.2.2")]
     slices = [
