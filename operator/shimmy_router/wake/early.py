@@ -56,12 +56,13 @@ class EarlyPods:
         before = self._homes.pop(name, None)
         if before is not None:
             del self._models[before][name]
-            self._settle(before)
         if tenant:
             self._homes[name] = tenant.namespace
             scaled = frozenset(names.bounded(one.name) for one in tenant.models if one.hold and not one.shared)
             self._models[tenant.namespace][name] = scaled
-            self._settle(tenant.namespace)
+        for namespace in {before, tenant.namespace if tenant else None}:
+            if namespace is not None:
+                self._settle(namespace)
 
     def take(self, key: ObjectKey, old: Record | None, new: Record | None) -> None:
         """Take a record, if it is of an EndpointSlice of a model."""

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
@@ -71,6 +72,18 @@ async def test_a_pod_is_there_as_soon_as_it_says_that_it_is_ready(world: World) 
     await world.turns()
     assert world.placed == {EARLY: SliceRecord("ns", "m", "i", (POD,))}
     assert await world.asks() == set()
+
+
+async def test_what_it_changes_of_the_tenant_does_not_change_it(world: World) -> None:
+    world.slice(POD)
+    await world.turns()
+    world.ready.add(address(POD))
+    await world.turns()
+    (task,) = world.pods._asking["ns"].values()
+    world.models(replace(SCALED, endpoints=(POD,), ready=True))
+    await world.turns()
+    assert list(world.placed) == [EARLY]
+    assert list(world.pods._asking["ns"].values()) == [task]
 
 
 async def test_when_its_slice_says_the_same_that_one_counts(world: World) -> None:
