@@ -13,8 +13,9 @@ from shimmy_api import names
 from shimmy_api.base import ApiModel
 
 Name = Annotated[str, Field(min_length=1, max_length=names.MAX_NAME)]
-Count = Annotated[int, Field(ge=0, le=1_000_000_000)]
+MAX_COUNT: Final = 1_000_000_000
 """Of one router or pod. What they add up to is a number that every reader can have as a float."""
+Count = Annotated[int, Field(ge=0, le=MAX_COUNT)]
 Amount = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 
 LOADS_PATH: Final = "/loads/1"

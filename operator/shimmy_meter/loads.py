@@ -62,9 +62,9 @@ class Loads:
         for load in report.loads:
             namespace = self._namespaces.setdefault(load.namespace, {})
             series = namespace.get(load.deployment)
-            if series is None and len(namespace) >= MOST_IN_A_NAMESPACE:
-                continue
             if series is None:
+                if len(namespace) >= MOST_IN_A_NAMESPACE:
+                    continue
                 series = namespace[load.deployment] = Series()
             series.put(router, load, now)
             named.add(series)

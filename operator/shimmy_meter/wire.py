@@ -9,9 +9,10 @@ import msgspec
 from msgspec import Meta, Struct
 
 from shimmy_api import names
+from shimmy_api.load import MAX_COUNT
 
 Name = Annotated[str, Meta(min_length=1, max_length=names.MAX_NAME)]
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+Count = Annotated[int, Meta(ge=0, le=MAX_COUNT)]
 Sum = Annotated[int, Meta(ge=0)]
 Amount = Annotated[float, Meta(ge=0)]
 

@@ -9,6 +9,7 @@ import yaml
 from tests.e2e.pods import engines
 
 from devkit.demo.fleet import INSTANCE, MODEL, NAMESPACE, Fleet
+from devkit.demo.sleeper import sleeper as manifest
 from devkit.waiting import until
 from shimmy_api import names
 
@@ -25,24 +26,13 @@ def sleeper(fleet: Fleet) -> Iterator[None]:
     fleet.kubectl.run(*scale, "--replicas=0")
     try:
         until(lambda: not engines(fleet), "the demo's pod is gone", seconds=90, every=1)
-        fleet.kubectl.apply(yaml.safe_dump(_instance()))
+        # Two pods of a tenant's own router fit beside it on two cores.
+        fleet.kubectl.apply(yaml.safe_dump(manifest(NAME, cpu="700m")))
         yield
     finally:
         fleet.kubectl.run("delete", "shimmyinstance", "-n", NAMESPACE, NAME, "--ignore-not-found")
         fleet.kubectl.run(*scale, "--replicas=1")
         fleet.kubectl.wait_ready("shimmyinstance", INSTANCE, NAMESPACE)
-
-
-def _instance() -> dict[str, Any]:
-    autoscaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": 10}
-    # Two pods of a tenant's own router fit beside it on two cores.
-    engine = {"flavor": "llama", "resources": {"cpu": "700m"}}
-    return {
-        "apiVersion": "shimmy.dev/v1alpha1",
-        "kind": "ShimmyInstance",
-        "metadata": {"name": NAME, "namespace": NAMESPACE},
-        "spec": {"models": [MODEL], "engine": engine, "autoscaling": autoscaling},
-    }
 
 
 def asked(fleet: Fleet, url: str) -> httpx.Response:

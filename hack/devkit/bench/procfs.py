@@ -16,6 +16,12 @@ def resident_mib(pid: int) -> float:
     return pages * os.sysconf("SC_PAGE_SIZE") / 1024**2
 
 
+def peak_mib(pid: int) -> float:
+    """The most memory in RAM that it has had. VmHWM of /proc/PID/status, proc_pid_status(5)."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
 def open_files(pid: int) -> int:
     """Open file descriptors, sockets included."""
     return len(list(Path(f"/proc/{pid}/fd").iterdir()))

@@ -133,9 +133,8 @@ class Scaler:
         environment, rule, total = self._environment, look.ruled.rule, look.total
         found = rest(self._rests.get(look.key, Rest()), rule, total, look.now, awake=look.replicas > 0)
         may_go = rule.least == 0 and look.replicas == 1 and is_due(found, rule, look.now)
-        refused = status.refused(look.deployment) > 0 and not _pods(environment, look.deployment)
-        nobody = unused(total, _ready_pods(environment, look.deployment), refused=refused) if total else False
-        if total is not None and may_go and nobody:
+        refused = may_go and status.refused(look.deployment) > 0 and not _pods(environment, look.deployment)
+        if total is not None and may_go and unused(total, _ready_pods(environment, look.deployment), refused=refused):
             serving = routers.serving(look.deployment)
             told = refused or _is_told(environment, look.ruled)
             if is_settled(found, look.now) and told and all_hold(serving, total):

@@ -45,7 +45,8 @@ def _policy(tenant: str, namespace: str, name: str, spec: dict[str, Any]) -> Man
     }
 
 
-def _component(name: str) -> dict[str, Any]:
+def component(name: str) -> dict[str, Any]:
+    """A label selector of the pods of one component."""
     return {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: name}}
 
 
@@ -54,7 +55,7 @@ def _engines(router: Router, context: Context) -> dict[str, Any]:
     elsewhere = {"namespaceSelector": {"matchLabels": {NAMESPACE_NAME: context.router_namespace}}}
     peer = elsewhere | pods if router == "Shared" else pods
     return {
-        "podSelector": _component(names.ENGINE),
+        "podSelector": component(names.ENGINE),
         "policyTypes": ["Ingress"],
         "ingress": [
             {
@@ -73,11 +74,11 @@ def allowed_egress(fetch: FetchPolicy, context: Context) -> list[AllowedEgress]:
 
 def _fetch(fetch: FetchPolicy, context: Context) -> dict[str, Any]:
     if context.fetch_network.offline:
-        return {"podSelector": _component(names.FETCH), "policyTypes": ["Egress"], "egress": []}
+        return {"podSelector": component(names.FETCH), "policyTypes": ["Egress"], "egress": []}
     rules: list[dict[str, Any]] = [DNS]
     for allowed in allowed_egress(fetch, context):
         block = render_ip_block(allowed.network, context.api_server_addresses)
         if block is not None:
             ports = [{"protocol": "TCP", "port": port} for port in allowed.ports]
             rules.append({"to": [{"ipBlock": block}], "ports": ports})
-    return {"podSelector": _component(names.FETCH), "policyTypes": ["Egress"], "egress": rules}
+    return {"podSelector": component(names.FETCH), "policyTypes": ["Egress"], "egress": rules}

@@ -9,7 +9,7 @@ from shimmy_api import names
 from shimmy_api.load import METER_AUDIENCE
 from shimmy_operator.render.context import Context
 from shimmy_operator.render.metadata import Manifest, Owner, labels, metadata
-from shimmy_operator.render.network_policies import DNS, NAMESPACE_NAME
+from shimmy_operator.render.network_policies import DNS, NAMESPACE_NAME, component
 from shimmy_operator.render.pod import RESTRICTED_CONTAINER, render_pod_base
 from shimmy_operator.render.secrets import encoded
 
@@ -138,12 +138,14 @@ def render_scale_binding(tenant: str, namespace: str, owner: Owner, account: str
 def render_router_policy(tenant: str, namespace: str, context: Context, *, wanted: bool) -> Manifest:
     """What its pods reach and who reaches them; nothing and nobody where there is none (any more)."""
     routers = {"podSelector": {"matchLabels": _selector()}}
-    engines = {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.ENGINE}}
     api_server = [{"ipBlock": {"cidr": str(ip_network(address))}} for address in context.api_server_addresses]
     clients = [{"protocol": "TCP", "port": "http"}, {"protocol": "TCP", "port": "metrics"}]
     ports = (names.ENGINE_PORT, names.ENGINE_ADMIN_PORT)
     egress: list[dict[str, Any]] = [
-        {"to": [{"podSelector": engines}], "ports": [{"protocol": "TCP", "port": port} for port in ports]},
+        {
+            "to": [{"podSelector": component(names.ENGINE)}],
+            "ports": [{"protocol": "TCP", "port": port} for port in ports],
+        },
         {"to": [routers]},
     ]
     if api_server:
@@ -165,11 +167,10 @@ def render_router_policy(tenant: str, namespace: str, context: Context, *, wante
 
 
 def _to_meter(context: Context) -> dict[str, Any]:
-    pods = {"matchLabels": {names.LABEL_PART_OF: names.PART_OF, names.LABEL_COMPONENT: names.METER_COMPONENT}}
     elsewhere = {"matchLabels": {NAMESPACE_NAME: context.router_namespace}}
     port = urlsplit(context.router_meter).port or _HTTPS
     return {
-        "to": [{"namespaceSelector": elsewhere, "podSelector": pods}],
+        "to": [{"namespaceSelector": elsewhere, "podSelector": component(names.METER_COMPONENT)}],
         "ports": [{"protocol": "TCP", "port": port}],
     }
 

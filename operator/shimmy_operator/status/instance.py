@@ -94,9 +94,12 @@ def served_model(name: str, waits_for: str, deployment: Manifest | None, pods: S
         return ServedModel(name=name, state=ModelState.WAITING, message=waits_for)
     problem = find_problem(pods)
     want, have = wanted(deployment), ready(deployment)
-    message = f"{problem.reason}: {problem.message}" if problem else waits_for
-    if not problem and refused(deployment):
+    if problem:
+        message = f"{problem.reason}: {problem.message}"
+    elif refused(deployment):
         message = f"no pod may be made: {refusal(deployment)}"
+    else:
+        message = waits_for
     if want == 0:
         state = ModelState.AT_ZERO
     elif have >= want:

@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,7 +24,6 @@ _QUIET_SECONDS: Final = 2.0
 """At zero before a request: every part's caches know by then."""
 _ANSWER_SECONDS: Final = 60.0
 _TOLD_SECONDS: Final = 10.0
-_LOOK_SECONDS: Final = 0.1
 
 
 @dataclass
@@ -108,14 +108,15 @@ def _ask(client: httpx.Client, request: Request) -> _Answer:
 
 def _found(log: Log, target: Target, answer: _Answer) -> Wake:
     """What the audit log tells, which may hear of a ready pod after the answer."""
-    end = time.monotonic() + _TOLD_SECONDS
-    while True:
-        try:
+
+    def told() -> Wake | None:
+        with suppress(LookupError):
             return wake(log.events(), target, answer.arrival, answer.first_byte)
-        except LookupError:
-            if time.monotonic() > end:
-                raise
-        time.sleep(_LOOK_SECONDS)
+        return None
+
+    with suppress(TimeoutError):
+        return until(told, f"the audit log tells of {target.name}", seconds=_TOLD_SECONDS, every=0.1)
+    return wake(log.events(), target, answer.arrival, answer.first_byte)  # says what is missing
 
 
 def _able(cluster: Cluster, target: Target) -> datetime | None:

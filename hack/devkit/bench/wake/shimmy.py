@@ -1,6 +1,6 @@
 """The project itself, installed by its chart, before a model on real Shimmy that goes back to zero."""
 
-from typing import Any, Final
+from typing import Final
 
 import yaml
 
@@ -9,13 +9,12 @@ from devkit.bench.wake.moments import Target
 from devkit.bench.wake.subject import Request
 from devkit.cluster import Cluster
 from devkit.demo.fleet import MODEL, NAMESPACE, SYSTEM_NAMESPACE, TENANT, Fleet
+from devkit.demo.sleeper import sleeper
 from devkit.kubectl import Kubectl
 from shimmy_api import names
 
 _IMAGES: Final = ("shimmy-operator", "shimmy-meter", "shimmy-router", "shimmy-engine-llama")
 _INSTANCE: Final = "sleeper"
-_IDLE_SECONDS: Final = 10
-"""The least that the API allows."""
 _SERVICE: Final = f"/api/v1/namespaces/{SYSTEM_NAMESPACE}/services/shimmy-router"
 
 
@@ -46,20 +45,9 @@ class Shimmy:
         fleet.fill_volume(models.smollm2())
         fleet.apply_example("model.yaml")
         fleet.kubectl.wait_ready("shimmymodel", MODEL, NAMESPACE)
-        fleet.kubectl.apply(yaml.safe_dump(_instance()))
+        fleet.kubectl.apply(yaml.safe_dump(sleeper(_INSTANCE, cpu="1")))
         address = cluster.client.json(_SERVICE)["spec"]["clusterIP"]
         messages = [{"role": "user", "content": "Hello"}]
         body = {"model": MODEL, "messages": messages, "max_tokens": 4, "stream": True}
         url = f"http://{address}/v1/chat/completions"
         return Request(url, {"authorization": f"Bearer {fleet.key()}"}, body)
-
-
-def _instance() -> dict[str, Any]:
-    autoscaling = {"minReplicas": 0, "maxReplicas": 1, "idleSeconds": _IDLE_SECONDS}
-    engine = {"flavor": "llama", "resources": {"cpu": "1"}}
-    return {
-        "apiVersion": "shimmy.dev/v1alpha1",
-        "kind": "ShimmyInstance",
-        "metadata": {"name": _INSTANCE, "namespace": NAMESPACE},
-        "spec": {"models": [MODEL], "engine": engine, "autoscaling": autoscaling},
-    }

@@ -18,7 +18,7 @@ from devkit.bench.engine.watch import load_average
 from devkit.bench.fleet.api_server import ApiServer, serve
 from devkit.bench.fleet.objects import Size
 from devkit.bench.fleet.plane import Plane, plane
-from devkit.bench.procfs import cpu_seconds, resident_mib
+from devkit.bench.procfs import cpu_seconds, peak_mib, resident_mib
 from devkit.bench.watch.meter import Meter, meter
 from devkit.bench.watch.objects import fleet
 from devkit.ports import free
@@ -66,7 +66,7 @@ async def _bench(folder: Path, size: Size, each: int, changes: float, seconds: f
             at_rest = await _cores(router, told, seconds, "at rest")
             pods.send_signal(signal.SIGUSR1)
             busy = await _cores(router, told, seconds, f"{changes:g} changes/s")
-            good = max(at_rest, busy) <= _MOST_CORES and _peak_mib(router.agent) <= _MOST_MIB
+            good = max(at_rest, busy) <= _MOST_CORES and peak_mib(router.agent) <= _MOST_MIB
     print(load_average())
     print(f"goal: {_MOST_MIB} MiB at any time and {_MOST_CORES:g} core: {'met' if good else 'missed'}")
     return good
@@ -84,18 +84,12 @@ async def _cores(router: Plane, told: Meter, seconds: float, state: str) -> floa
     before, reports = cpu_seconds(router.agent), told.reports
     await asyncio.sleep(seconds)
     cores = (cpu_seconds(router.agent) - before) / seconds
-    memory, peak = resident_mib(router.agent), _peak_mib(router.agent)
+    memory, peak = resident_mib(router.agent), peak_mib(router.agent)
     print(
         f"{state:18} {cores:5.2f} cores, {(told.reports - reports) / seconds:.1f} reports/s, {memory:.0f} MiB", end=""
     )
     print(f" (at most {peak:.0f} so far); Envoy {resident_mib(router.envoy):.0f} MiB", flush=True)
     return cores
-
-
-def _peak_mib(pid: int) -> float:
-    """VmHWM of /proc/PID/status, proc_pid_status(5)."""
-    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace").splitlines()
-    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
 
 
 @contextmanager
